@@ -1,0 +1,245 @@
+"""Builds a job file into a PEX: same sources, lock and target, same digest, wherever and by whom it is built."""
+
+import ast
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gomr.errors import DefinitionRefused, GomrError, NotFoundError, UsageError
+from gomr.executables import describe, environment, file_digest
+from gomr.job.main import platform_tag, python_tag
+
+PEX_SECONDS_MAX = 900.0  # to resolve and fetch dependencies over a slow network
+CACHE_BUILDS_MAX = 50  # a build without dependencies takes 1.2 MB
+PEP_723 = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # the expression of PEP 723
+RUNTIME = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A built executable; `cached` is true where an earlier build of the same sources was taken."""
+
+    path: Path
+    digest: str
+    describe: dict[str, Any]
+    cached: bool
+
+
+def build(
+    job_file: Path,
+    output: Path | None = None,
+    *,
+    cache_dir: Path,
+    requirements: Path | None = None,
+    include: tuple[Path, ...] = (),
+) -> Built:
+    """Build `job_file` into `output` (by default beside the current folder, `NAME.pex`).
+
+    Dependencies come from `requirements`, or from the job file's PEP 723 block; what they resolve to is locked beside
+    the job, in `NAME.lock`. Raises DefinitionRefused for a job file that is no job, GomrError where PEX fails.
+    """
+    sources = _sources(job_file, include)
+    output = output or Path(f"{job_file.stem}.pex")
+    wanted = _requirements(job_file, requirements)
+    with tempfile.TemporaryDirectory(prefix="gomr-build-") as folder:
+        stage = Path(folder) / "stage"
+        _stage(sources, job_file.stem, stage)
+        if not wanted:
+            _check(stage, job_file)
+        lock = _lock(job_file, wanted, Path(folder)) if wanted else None
+        cached = cache_dir / "builds" / f"{_cache_key(stage, lock)}.pex"
+        is_cached = cached.is_file()
+        if not is_cached:
+            built = Path(folder) / "built.pex"
+            _run_pex(stage, lock, wanted, built)
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            _move(built, cached)
+            _evict(cached.parent)
+        cached.touch()
+        root = cache_dir / "describe-pex"
+        facts = describe(cached, environment(root, Path(folder)))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _move(Path(shutil.copy(cached, Path(folder) / "output.pex")), output)
+    return Built(output, file_digest(output), facts, is_cached)
+
+
+def _sources(job_file: Path, include: tuple[Path, ...]) -> dict[str, Path]:
+    """Return the job file and the sibling modules it imports, by their path inside the executable."""
+    if not job_file.is_file():
+        raise NotFoundError(f"{job_file}: no such job file")
+    if not job_file.stem.isidentifier():
+        raise UsageError(f"{job_file}: the name of a job file must be a Python name, such as word_count.py")
+    if job_file.stem == "gomr" or job_file.stem in sys.stdlib_module_names:
+        raise UsageError(f"{job_file}: a module {job_file.stem!r} exists already in Python or gomr; rename the file")
+    folder = job_file.parent
+    found: dict[str, Path] = {}
+    todo = [job_file, *include]
+    while todo:
+        path = todo.pop()
+        if not path.exists():
+            raise NotFoundError(f"{path}: no such file or folder to include")
+        if path.is_dir():
+            todo += [file for file in sorted(path.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
+            continue
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+        if name not in found:
+            found[name] = path
+            if path.suffix == ".py":
+                todo += _siblings(path, folder)
+    return found
+
+
+def _siblings(path: Path, folder: Path) -> Iterator[Path]:
+    """Yield the modules and packages beside the job file that `path` imports."""
+    for name in _imported(path):
+        top = name.split(".")[0]
+        if (folder / f"{top}.py").is_file():
+            yield folder / f"{top}.py"
+        elif (folder / top / "__init__.py").is_file():
+            yield folder / top
+
+
+def _imported(path: Path) -> list[str]:
+    try:
+        tree = ast.parse(path.read_bytes(), filename=path.name)
+    except SyntaxError as error:
+        line = f"\n    {error.text.strip()}" if error.text else ""
+        raise DefinitionRefused(f"{path.name}:{error.lineno}: {error.msg}{line}") from None
+    except ValueError as error:
+        raise DefinitionRefused(f"{path.name}: not Python source: {error}") from None
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.append(node.module)
+    return names
+
+
+def _requirements(job_file: Path, requirements: Path | None) -> list[str]:
+    """Return the requirements of a job, sorted. Raises UsageError for a damaged PEP 723 block."""
+    if requirements is not None:
+        if not requirements.is_file():
+            raise NotFoundError(f"{requirements}: no such requirements file")
+        lines = (line.split("#")[0].strip() for line in requirements.read_text().splitlines())
+        return sorted(line for line in lines if line)
+    found = PEP_723.search(job_file.read_text(encoding="utf-8"))
+    if found is None:
+        return []
+    content = "".join(line[2:] if line.startswith("# ") else line[1:] for line in found["content"].splitlines(True))
+    try:
+        block = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{job_file.name}: the `# /// script` block is not TOML: {error}") from None
+    return sorted(str(item) for item in block.get("dependencies", []) if not re.match(r"gomr\b", str(item)))
+
+
+def _stage(sources: dict[str, Path], module: str, stage: Path) -> None:
+    """Lay out what goes into the executable: the job's modules, and the standard-library part of gomr."""
+    files = dict(sources)
+    for path in sorted([RUNTIME / "__init__.py", *(RUNTIME / "job").rglob("*.py")]):
+        files[f"gomr/{path.relative_to(RUNTIME).as_posix()}"] = path
+    for name, path in files.items():
+        target = stage / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    (stage / "gomr" / "job" / "manifest.json").write_text(json.dumps({"module": module}))
+    for path in stage.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # the digest shall not depend on the builder's umask
+
+
+def _check(stage: Path, job_file: Path) -> None:
+    """Find mistakes in a job file without dependencies before the build, which takes longer."""
+    with tempfile.TemporaryDirectory(prefix="gomr-check-") as folder:
+        script = Path(folder) / "check"
+        python = [sys.executable, "-I", "-S", "-c"]
+        boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gomr.job.main import main; sys.exit(main())"
+        line = " ".join(map(_quoted, [*python, boot, str(stage)]))
+        script.write_text(f'#!/bin/sh\nexec {line} "$@"\n')
+        script.chmod(0o755)
+        try:
+            describe(script, environment(Path(folder), Path(folder)))
+        except DefinitionRefused as error:
+            raise DefinitionRefused(str(error).replace(f"{stage}/", str(job_file.parent / "_")[:-1])) from None
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def _lock(job_file: Path, wanted: list[str], folder: Path) -> Path:
+    """Return the lock file beside the job; it is made where it is missing or made for other requirements."""
+    lock = job_file.with_suffix(".lock")
+    if lock.is_file():
+        try:
+            if json.loads(lock.read_bytes()).get("gomr_requirements") == wanted:
+                return lock
+        except ValueError:
+            raise UsageError(f"{lock}: not a lock file of gomr; delete it to lock anew") from None
+    made = folder / "made.lock"
+    command = [sys.executable, "-m", "pex.cli", "lock", "create", "--style", "strict", "-o", str(made), *wanted]
+    _run(command, "cannot lock the dependencies")
+    facts = json.loads(made.read_bytes())
+    lock.write_text(json.dumps({"gomr_requirements": wanted, **facts}, indent=1, sort_keys=True) + "\n")
+    return lock
+
+
+def _run_pex(stage: Path, lock: Path | None, wanted: list[str], output: Path) -> None:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    command = [sys.executable, "-m", "pex", "-D", str(stage), "--venv", "--sh-boot", "-o", str(output)]
+    command += ["--entry-point", "gomr.job.main:main", "--interpreter-constraint", f"CPython=={version}.*"]
+    if lock is not None:
+        facts = json.loads(lock.read_bytes())
+        facts.pop("gomr_requirements")
+        plain = output.with_suffix(".lock")
+        plain.write_text(json.dumps(facts))
+        command += ["--lock", str(plain), *wanted]
+    _run(command, "PEX cannot build the executable")
+
+
+def _run(command: list[str], problem: str) -> None:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PEX_SECONDS_MAX, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GomrError(f"{problem}: it took more than {PEX_SECONDS_MAX:g} s") from error
+    if done.returncode != 0:
+        raise GomrError(f"{problem}:\n{done.stderr.decode('utf-8', 'replace').strip()[-2000:]}")
+
+
+def _cache_key(stage: Path, lock: Path | None) -> str:
+    """Return what a build depends on, as a digest: every staged file, the lock, PEX, and the target."""
+    digest = hashlib.sha256()
+    for path in sorted(stage.rglob("*")):
+        if path.is_file():
+            name = path.relative_to(stage).as_posix()
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    if lock is not None:
+        digest.update(lock.read_bytes())
+    digest.update(f"{metadata.version('pex')}\0{python_tag()}\0{platform_tag()}".encode())
+    return digest.hexdigest()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put a finished file in place, whole or not at all, also across file systems."""
+    aside = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, aside)
+    aside.chmod(0o755)
+    aside.replace(target)
+
+
+def _evict(folder: Path) -> None:
+    builds = sorted(folder.glob("*.pex"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in builds[CACHE_BUILDS_MAX:]:
+        path.unlink(missing_ok=True)

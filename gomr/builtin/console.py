@@ -1,0 +1,45 @@
+"""`console://`: log events as lines on standard error."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from gomr.backends import LogSink
+from gomr.errors import ConfigurationError
+from gomr.hookspecs import Backend, hookimpl
+from gomr.urls import URL
+
+
+@hookimpl
+def gomr_log_sinks() -> Iterable[Backend[LogSink]]:
+    """Offer console://."""
+    yield Backend("console", open_console, "lines on standard error; ?format=text|json")
+
+
+def open_console(url: URL) -> LogSink:
+    """Open the sink. Raises ConfigurationError for an option it does not know."""
+    url.check_options("format")
+    return ConsoleSink(url.options.get("format", "text"))
+
+
+class ConsoleSink(LogSink):
+    """One line an event: `text` for people (coloured on a terminal), `json` for machines."""
+
+    def __init__(self, line_format: str) -> None:
+        self._render: Callable[..., Any]
+        if line_format == "json":
+            self._render = structlog.processors.JSONRenderer()
+        elif line_format == "text":
+            self._render = structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        else:
+            raise ConfigurationError(f"console: format is {line_format!r}; it is 'text' or 'json'")
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Write one line, in one call so that lines of several processes do not mix."""
+        line = self._render(None, str(event.get("level", "info")), dict(event))
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()

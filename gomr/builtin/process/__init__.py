@@ -1,0 +1,23 @@
+"""Runs a task as a process of this machine: forked from a fork server, or executed anew."""
+
+import atexit
+
+from gomr.builtin.process.pool import ServerPool
+from gomr.builtin.process.watch import run_once, watch
+from gomr.hookspecs import Launch, hookimpl
+
+_pool = ServerPool()
+atexit.register(_pool.close)
+
+
+@hookimpl(trylast=True)
+def gomr_run_task(launch: Launch) -> int | None:
+    """Run the task in a fresh process; every task is this plugin's."""
+    if launch.serve:
+        server = _pool.acquire(launch)
+        if server is not None:
+            try:
+                return watch(server.start(launch), launch)
+            finally:
+                _pool.release(server)
+    return run_once(launch)

@@ -1,0 +1,125 @@
+"""Stands between a worker and a job's process, so that nothing of the job outlives the worker.
+
+    python -I -S supervisor.py CONTROL_FD OPEN_FILES FILE_BYTES COMMAND...
+
+It adopts every orphan below it. When the command ends, or the worker closes the other end of CONTROL_FD (by will, or
+because it was killed), it kills all that is left below it. Exit status: that of the command, 128 + N for signal N.
+Standard library alone, and little of it: this is started once for each executable, or once for each task.
+"""
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import sys
+from pathlib import Path
+
+from gomr.job.linux import adopt_orphans, die_with_parent
+
+EXIT_NO_START = 126  # the shell's status for a command that is there and cannot be executed
+
+
+def main() -> int:
+    """Run the command under supervision; return the exit status."""
+    control, open_files, file_bytes = map(int, sys.argv[1:4])
+    command = sys.argv[4:]
+    adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the worker decides when the job's time is over
+    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    os.set_inheritable(control, False)
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _become(command, parent, open_files, file_bytes)
+    for descriptor in (0, 1, 2):
+        os.close(descriptor)  # a job's pipe must end with the job, not with us
+    status = None
+    while status is None:
+        readable, _, _ = select.select([control, wake_read], [], [])
+        if wake_read in readable:
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake_read, 4096)
+            status = _reap(child)
+        if control in readable:
+            break
+    kill_descendants()
+    return _exit_status(status)
+
+
+def kill_descendants() -> None:
+    """Kill and reap every process below this one, also those that are forked meanwhile."""
+    while True:
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def descendants(root: int) -> list[int]:
+    """Return the process ids below `root`."""
+    below: list[int] = []
+    todo = [root]
+    while todo:
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{todo.pop()}/task").iterdir():
+                children = [int(pid) for pid in (thread / "children").read_text().split()]
+                below += children
+                todo += children
+    return below
+
+
+def _become(command: list[str], parent: int, open_files: int, file_bytes: int) -> None:
+    """Turn this forked process into the command; never returns."""
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        die_with_parent(parent)
+        limits = (
+            (resource.RLIMIT_NOFILE, open_files),
+            (resource.RLIMIT_FSIZE, file_bytes),
+            (resource.RLIMIT_CORE, 0),
+        )
+        for name, value in limits:
+            hard = resource.getrlimit(name)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(name, (value, value))
+        os.execv(command[0], command)
+    except BaseException as error:
+        sys.stderr.write(f"{command[0]}: {error}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(EXIT_NO_START)
+
+
+def _reap(child: int) -> int | None:
+    """Reap what ended; return the wait status of `child` if it is among them."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == child:
+            found = status
+
+
+def _exit_status(status: int | None) -> int:
+    if status is None:
+        return 128 + signal.SIGKILL
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

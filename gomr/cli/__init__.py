@@ -1,0 +1,1 @@
+"""The command line: one command, one file; one error boundary, in main.py."""

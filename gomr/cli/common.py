@@ -1,0 +1,128 @@
+"""Options and ways of printing that several commands share."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from gomr.errors import UsageError
+from gomr.units import parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Size(click.ParamType):
+    """A size such as 4096, 32MB or 1GiB, as bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the size in bytes."""
+        try:
+            return parse_size(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+SIZE = Size()
+
+
+def cluster_options(function: F) -> F:
+    """Add the options that say which cluster a command talks to."""
+    for option in (
+        click.option("--plugins", metavar="A,B,./C.PY", help="Exactly these plugins (and no:NAME). GOMR_PLUGINS"),
+        click.option("--coordinator", metavar="URL", help="Where state lives. GOMR_COORDINATOR"),
+        click.option("--storage", metavar="URL", help="Where bytes live. GOMR_STORAGE"),
+    ):
+        function = option(function)
+    return function
+
+
+def job_options(function: F) -> F:
+    """Add the options of a job."""
+    for option in (
+        click.option("--idempotency-key", metavar="K", default="", help="A second submit with it finds the first job."),
+        click.option("--format", "output_format", type=click.Choice(["text", "json"]), help="Lines of the result."),
+        click.option("--max-attempts", type=int, metavar="N", help="Tries of a task before the job fails [4]."),
+        click.option("--task-timeout", type=float, metavar="SECONDS", help="Time of one task [3600]."),
+        click.option("--memory", type=SIZE, metavar="SIZE", help="What a task collects and sorts in [256MiB]."),
+        click.option("--name", metavar="X", default="", help="Start of the job id [the job file's name]."),
+        click.option("--split-size", type=SIZE, metavar="SIZE", help="Input of one map task [32MiB]."),
+        click.option("--partitions", type=int, metavar="N", help="Reduce tasks, and parts of the result."),
+        click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter of the job; repeatable."),
+    ):
+        function = option(function)
+    return function
+
+
+def make_job_options(options: dict[str, Any]) -> Any:
+    """Return the JobOptions of the command line's options; those not given keep their defaults."""
+    from gomr.options import JobOptions
+
+    params = {}
+    for text in options["params"]:
+        name, found, value = text.partition("=")
+        if not found:
+            raise UsageError(f"--param {text}: write NAME=VALUE")
+        params[name] = value
+    given = {
+        "partitions": options["partitions"],
+        "split_bytes": options["split_size"],
+        "name": options["name"],
+        "memory_bytes": options["memory"],
+        "task_seconds": options["task_timeout"],
+        "attempts_max": options["max_attempts"],
+        "output_format": options["output_format"],
+        "idempotency_key": options["idempotency_key"],
+    }
+    return JobOptions(params=params, **{name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def open_client(
+    storage: str | None, coordinator: str | None, plugins: str | None, **settings: str | None
+) -> Iterator[Any]:
+    """Yield a client of the cluster that the options and the configuration name."""
+    from gomr.client import Client
+    from gomr.config import Config
+
+    config = Config({"storage": storage, "coordinator": coordinator, "plugins": plugins, **settings})
+    with Client(config=config) as client:
+        yield client
+
+
+@contextmanager
+def log_to_sinks(client: Any, default_level: str) -> Iterator[None]:
+    """Send gomr's log events to the configured sinks, from `default_level` on unless a level is configured."""
+    from gomr import logs
+
+    level = client.config.lookup("log_level")
+    sinks = [client.plugins.open_log_sink(url) for url in client.config.items("logs") or []]
+    chosen = default_level if level.origin == "default" else level.value
+    if chosen not in logs.LEVELS:
+        raise UsageError(f"log_level {chosen!r} ({level.origin}): it is one of {', '.join(logs.LEVELS)}")
+    logs.configure(sinks, chosen)
+    try:
+        yield
+    finally:
+        logs.close(sinks)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table: aligned columns, a header only for people."""
+    lines = [[str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        lines.insert(0, [column.upper() for column in columns])
+    if not lines:
+        return
+    widths = [max(len(line[number]) for line in lines) for number in range(len(columns))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,34 @@
+"""`gomr plugins`: the plugins and what they offer."""
+
+from dataclasses import asdict
+
+import click
+
+from gomr.cli.common import print_json, print_table
+
+EPILOG = """\b
+Examples:
+  gomr plugins
+  gomr plugins --plugins ./my_plugin.py --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--plugins", metavar="A,B,./C.PY", help="Exactly these plugins (and no:NAME). GOMR_PLUGINS")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(plugins: str | None, as_json: bool) -> None:
+    """List the plugins: name, version, hooks, URL schemes, where each comes from."""
+    from gomr.config import Config
+    from gomr.plugins import Plugins
+
+    infos = Plugins(Config({"plugins": plugins}).items("plugins")).infos()
+    if as_json:
+        print_json([asdict(info) for info in infos])
+        return
+    print_table(
+        ("plugin", "version", "hooks", "schemes", "path"),
+        [
+            (info.name, info.version or "built in", " ".join(info.hooks), " ".join(info.schemes) or "-", info.path)
+            for info in infos
+        ],
+    )

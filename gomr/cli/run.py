@@ -1,0 +1,78 @@
+"""`gomr run`: build, submit and work in one process, by the same code as the three commands."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import click
+
+from gomr.cli.common import cluster_options, job_options, log_to_sinks, make_job_options, open_client
+from gomr.cli.wait import wait_for
+from gomr.errors import UnavailableError
+from gomr.model import RUNNING
+from gomr.results import STANDARD_OUTPUT
+from gomr.scheduling.status import JobStatus
+
+EPILOG = """\b
+Examples:
+  gomr run wordcount.py 'books/**/*.txt' -o counts.tsv
+  gomr run wordcount.py books/ | sort -k2nr -t$'\\t' | head
+  gomr run ./a-job-in-c data.csv --slots 2
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("job")
+@click.argument("inputs", nargs=-1)
+@click.option("-o", "--output", default=STANDARD_OUTPUT, help="File for the result [-: standard output].")
+@click.option("--slots", type=click.IntRange(1, 1024), help="Tasks at a time [one a processor].")
+@click.option("--exec-per-task", is_flag=True, help="Execute each task anew, instead of forking it from a server.")
+@job_options
+@cluster_options
+def command(
+    job: str,
+    inputs: tuple[str, ...],
+    output: str,
+    slots: int | None,
+    exec_per_task: bool,
+    storage: str | None,
+    coordinator: str | None,
+    plugins: str | None,
+    **options: Any,
+) -> None:
+    """Run JOB (a .py, a .pex, or any executable that keeps the job contract) over INPUTS on this machine."""
+    with open_client(storage, coordinator, plugins) as client, log_to_sinks(client, "warning"):
+        job_id = client.submit_in_full(job, inputs, make_job_options(options)).job
+        given = {"slots": slots} if slots else {}
+        settings = client.worker_settings(once=True, only_job=job_id, exec_per_task=exec_per_task, **given)
+        _work(client, job_id, settings)
+        client.result(job_id, output)
+
+
+def _work(client: Any, job: str, settings: Any) -> None:
+    """Work on the job until it ends, showing how far it is."""
+    worker = client.worker(settings)
+    thread = threading.Thread(target=worker.run, name="worker")
+    was_alive = True
+
+    def check(status: JobStatus) -> None:
+        nonlocal was_alive
+        if status.state == RUNNING and not was_alive:
+            raise UnavailableError(f"the worker stopped (it said why above); to go on with job {job}: gomr worker --once")
+        was_alive = thread.is_alive()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    thread.start()
+    try:
+        wait_for(client, job, None, check)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; to go on: gomr worker --once; to end the job: gomr cancel {job}", err=True)
+        raise
+    finally:
+        worker.stop()
+        thread.join()
+        signal.signal(signal.SIGTERM, before)

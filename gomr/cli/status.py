@@ -1,0 +1,64 @@
+"""`gomr status`: how far a job is."""
+
+import time
+
+import click
+
+from gomr.cli.common import cluster_options, open_client, print_json, print_table
+from gomr.cli.progress import Progress
+from gomr.results import failure_message
+from gomr.scheduling.status import JobStatus
+from gomr.units import shown_seconds
+
+EPILOG = """\b
+Examples:
+  gomr status                     the running jobs
+  gomr status wordcount-3f9a --watch
+  gomr status wordcount-3f9a --json | jq .state
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("job", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--watch", is_flag=True, help="Show progress until the job ends.")
+@cluster_options
+def command(
+    job: str | None, as_json: bool, watch: bool, storage: str | None, coordinator: str | None, plugins: str | None
+) -> None:
+    """Show how far JOB is (the start of its id is enough); without JOB, every running job."""
+    with open_client(storage, coordinator, plugins) as client:
+        if job is None:
+            statuses = [client.status(name) for name, head in client.jobs() if head.state == "running"]
+            if as_json:
+                print_json([status.to_dict() for status in statuses])
+            for status in [] if as_json else statuses:
+                _print(status)
+            return
+        job = client.find(job)
+        if watch:
+            with Progress() as progress:
+                client.wait(job, None, progress.show)
+        status = client.status(job)
+        if as_json:
+            print_json(status.to_dict())
+            return
+        _print(status)
+        if status.error:
+            click.echo(failure_message(job, client.cluster.head(job)[0]))
+
+
+def _print(status: JobStatus) -> None:
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.created_seconds))
+    click.echo(f"{status.job}  {status.state}  {shown_seconds(status.elapsed_seconds)} since {started}")
+    print_table(
+        ("stage", "state", "done", "running", "waiting"),
+        [
+            (f"  {stage.stage}", stage.state, f"{stage.done} of {stage.tasks} done", f"{stage.running} running", f"{stage.waiting} waiting")
+            for stage in status.stages
+        ],
+    )
+    for name, value in sorted(status.counters.items()):
+        click.echo(f"  {name} = {value}")
+    for note in status.notes:
+        click.echo(f"  note: {note}")

@@ -1,0 +1,228 @@
+"""The client: all that the command line does, for programs (`gomr.Client`)."""
+
+import getpass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from gomr import results
+from gomr.build import Built, build
+from gomr.config import Config
+from gomr.errors import WaitTimeout
+from gomr.executables import describe, environment, file_digest
+from gomr.job.version import VERSION
+from gomr.joblogs import LogText, follow_logs, read_logs
+from gomr.model import RUNNING, JobHead, JobRecord, WorkerRecord
+from gomr.options import JobOptions, checked_params
+from gomr.planning import Inputs, cut, partitions_for
+from gomr.plugins import Plugins
+from gomr.scheduling import control, gc, status
+from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.status import JobStatus, TaskStatus
+from gomr.scheduling.submit import Submitted, new_job_id, submit
+from gomr.worker.settings import WorkerSettings
+from gomr.worker.worker import Worker
+
+WAIT_SECONDS = 0.25  # between looks at a job that is waited for
+
+
+class Client:
+    """One user's view of a cluster; the settings are those of the command line, here as arguments.
+
+    >>> with gomr.Client() as client:  # doctest: +SKIP
+    ...     job = client.submit("wordcount.py", ["books/**/*.txt"])
+    ...     client.wait(job)
+    ...     client.result(job, "counts.tsv")
+    """
+
+    def __init__(
+        self,
+        storage: str | None = None,
+        coordinator: str | None = None,
+        plugins: Sequence[str] | None = None,
+        *,
+        config: Config | None = None,
+    ) -> None:
+        given = None if plugins is None else ",".join(plugins)
+        self.config = config or Config({"storage": storage, "coordinator": coordinator, "plugins": given})
+        self.plugins = Plugins(self.config.items("plugins"))
+        self._cluster: Cluster | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The storage and coordinator, opened at first use. Raises ConfigurationError where they do not match."""
+        if self._cluster is None:
+            storage = self.plugins.open_storage(self.config.text("storage"))
+            coordinator = self.plugins.open_coordinator(self.config.text("coordinator"))
+            cluster = Cluster(storage, coordinator)
+            try:
+                cluster.identify()
+            except BaseException:
+                cluster.close()
+                raise
+            self._cluster = cluster
+        return self._cluster
+
+    def build(
+        self,
+        job_file: str | Path,
+        output: str | Path | None = None,
+        *,
+        requirements: str | Path | None = None,
+        include: Sequence[str | Path] = (),
+    ) -> Built:
+        """Build a job file into an executable (see `gomr.build.build`)."""
+        return build(
+            Path(job_file),
+            Path(output) if output else None,
+            cache_dir=self.config.path("cache_dir"),
+            requirements=Path(requirements) if requirements else None,
+            include=tuple(map(Path, include)),
+        )
+
+    def submit(self, job: str | Path, inputs: Sequence[str] = (), options: JobOptions | None = None) -> str:
+        """Submit a job file or an executable; return the job id. A .py file is built first.
+
+        `inputs` are paths, folders, wildcards or URLs; those that the job file names where none are given.
+        """
+        return self.submit_in_full(job, inputs, options).job
+
+    def submit_in_full(
+        self, job: str | Path, inputs: Sequence[str] = (), options: JobOptions | None = None
+    ) -> Submitted:
+        """Submit like `submit`; tell also whether the executable was uploaded, and whether the job was there."""
+        options = options or JobOptions()
+        executable = Path(job)
+        if executable.suffix == ".py":
+            executable = self.build(job, self.config.path("cache_dir") / "run" / f"{executable.stem}.pex").path
+        digest = file_digest(executable)
+        root = self.config.path("cache_dir") / "describe-pex"
+        facts = describe(executable, environment(root, root.parent))
+        record = self._record(digest, facts, inputs, options)
+        return submit(self.cluster, executable, record)
+
+    def wait(
+        self,
+        job: str,
+        timeout_seconds: float | None = None,
+        on_look: Callable[[JobStatus], None] | None = None,
+    ) -> JobStatus:
+        """Wait for the end of a job; return its last status. Raises WaitTimeout."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while True:
+            now = self.status(job)
+            if on_look is not None:
+                on_look(now)
+            if now.state != RUNNING:
+                return now
+            if deadline is not None and time.monotonic() > deadline:
+                raise WaitTimeout(f"job {job} is still running; it goes on: gomr status {job}")
+            time.sleep(WAIT_SECONDS)
+
+    def status(self, job: str) -> JobStatus:
+        """Return how far a job is."""
+        return status.job_status(self.cluster, job)
+
+    def jobs(self) -> list[tuple[str, JobHead]]:
+        """Return all jobs, the newest last."""
+        return status.jobs(self.cluster)
+
+    def tasks(self, job: str) -> list[TaskStatus]:
+        """Return the tasks of a job."""
+        return status.tasks(self.cluster, job)
+
+    def workers(self) -> dict[str, WorkerRecord]:
+        """Return the live workers by id."""
+        return status.workers(self.cluster)
+
+    def read_result(self, job: str) -> Iterator[bytes]:
+        """Yield the bytes of a job's result. Raises JobFailed, JobCancelled, NotFoundError where there is none."""
+        return results.read_result(self.cluster, job)
+
+    def result(self, job: str, target: str | Path) -> None:
+        """Write a job's result to a file ("-": standard output), whole or not at all."""
+        results.save_result(self.cluster, job, str(target))
+
+    def logs(self, job: str, task: str = "", *, follow: bool = False) -> Iterator[LogText]:
+        """Yield the logs of a job's attempts; with `follow`, as they are written, until the job ends."""
+        return (follow_logs if follow else read_logs)(self.cluster, job, task)
+
+    def cancel(self, job: str) -> str:
+        """Cancel a job; return the state it has now."""
+        return control.cancel(self.cluster, job)
+
+    def rerun(self, job: str) -> None:
+        """Open a failed or cancelled job again; its finished tasks count."""
+        control.rerun(self.cluster, job)
+
+    def remove(self, job: str) -> None:
+        """Delete an ended job and all its objects."""
+        control.remove(self.cluster, job)
+
+    def find(self, text: str) -> str:
+        """Return the one job whose id is or starts with `text`."""
+        return control.find(self.cluster, text)
+
+    def gc(
+        self, *, grace_seconds: float = gc.GRACE_SECONDS, results: bool = False, dry_run: bool = False
+    ) -> Iterator[gc.Garbage]:
+        """Delete what nobody needs, and yield it."""
+        return gc.collect(self.cluster, grace_seconds=grace_seconds, results=results, dry_run=dry_run)
+
+    def worker(self, settings: WorkerSettings | None = None) -> Worker:
+        """Return a worker of this cluster; call its `run`."""
+        return Worker(self.cluster, self.plugins, settings or self.worker_settings())
+
+    def worker_settings(self, **changes: Any) -> WorkerSettings:
+        """Return the settings of a worker, with this configuration's folders."""
+        folders = {name: self.config.path(name) for name in ("cache_dir", "scratch_dir")}
+        return WorkerSettings(**{**folders, **changes})
+
+    def close(self) -> None:
+        """Close the storage and the coordinator."""
+        if self._cluster is not None:
+            self._cluster.close()
+            self._cluster = None
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    def _record(self, digest: str, facts: Mapping[str, Any], patterns: Sequence[str], options: JobOptions) -> JobRecord:
+        """Plan a job: find its inputs, cut them, settle its options."""
+        finder = Inputs(self.plugins.open_storage)
+        try:
+            inputs = finder.find(options.checked_inputs(patterns, facts))
+            splittable = facts["input"]["split"] == "lines"
+            splits = cut(inputs, options.split_bytes, splittable=splittable, locate=finder.locate)
+        finally:
+            finder.close()
+        name = options.name or str(facts["name"]).lower().strip("_-.") or "job"
+        partitions = options.partitions or facts.get("partitions") or partitions_for(sum(item.size for item in inputs))
+        return JobRecord(
+            job=new_job_id(name, options.idempotency_key),
+            name=name,
+            executable=digest,
+            describe=dict(facts),
+            inputs=[{"url": item.url, "size": item.size, "version": item.version} for item in inputs],
+            splits=splits,
+            params=checked_params(options.params, facts["params"]),
+            partitions=partitions,
+            memory_bytes=options.memory_bytes,
+            task_seconds=options.task_seconds,
+            attempts_max=options.attempts_max,
+            output_format=options.output_format,
+            split_bytes=options.split_bytes,
+            created_seconds=time.time(),
+            submitter=getpass.getuser(),
+            version=VERSION,
+        )
+

@@ -1,0 +1,133 @@
+"""Settings and where each came from: flags > environment > gomr.toml > the user's file > the machine's > defaults."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gomr.errors import ConfigurationError
+from gomr.urls import parse
+
+PROJECT_FILE = "gomr.toml"
+MACHINE_FILE = Path("/etc/gomr/config.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its name in files, the environment variables that set it (the first that is set wins), its use."""
+
+    name: str
+    variables: tuple[str, ...]
+    summary: str
+    is_url: bool = False
+
+
+SETTINGS = (
+    Setting("storage", ("GOMR_STORAGE",), "URL of the storage", is_url=True),
+    Setting("coordinator", ("GOMR_COORDINATOR",), "URL of the coordinator", is_url=True),
+    Setting("logs", ("GOMR_LOGS",), "log sinks, comma separated"),
+    Setting("log_level", ("GOMR_LOG_LEVEL",), "debug, info, warning or error"),
+    Setting("plugins", ("GOMR_PLUGINS",), "exactly these plugins, comma separated; unset: found by URL scheme"),
+    Setting("cache_dir", ("GOMR_CACHE_DIR",), "executables and builds on this machine"),
+    Setting("scratch_dir", ("GOMR_SCRATCH_DIR",), "files of running tasks"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting's value (None where it has none), and its origin in words."""
+
+    value: str | None
+    origin: str
+
+
+class Config:
+    """The settings of this process. `flags` holds what the command line or the program says; None is unset."""
+
+    def __init__(
+        self,
+        flags: Mapping[str, str | None] | None = None,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._flags = flags or {}
+        self._environment = os.environ if environment is None else environment
+        files = [(folder or Path.cwd()) / PROJECT_FILE, self._user_folder("XDG_CONFIG_HOME", ".config") / "config.toml"]
+        self._files = [(path, _read(path)) for path in [*files, MACHINE_FILE]]
+        self._defaults = self._make_defaults()
+
+    def get(self, name: str) -> str | None:
+        """Return a setting's value."""
+        return self.lookup(name).value
+
+    def text(self, name: str) -> str:
+        """Return the value of a setting that has a default."""
+        value = self.get(name)
+        assert value is not None, name
+        return value
+
+    def path(self, name: str) -> Path:
+        """Return the value of a setting as an absolute path."""
+        return Path(self.text(name)).expanduser().absolute()
+
+    def items(self, name: str) -> list[str] | None:
+        """Return a comma separated setting as a list; None where it is unset."""
+        value = self.get(name)
+        return None if value is None else [item.strip() for item in value.split(",") if item.strip()]
+
+    def lookup(self, name: str) -> Value:
+        """Return a setting's value and where it came from."""
+        setting = next(setting for setting in SETTINGS if setting.name == name)
+        flag = self._flags.get(name)
+        if flag is not None:
+            return Value(flag, f"--{name.replace('_', '-')}")
+        for variable in setting.variables:
+            if variable in self._environment:
+                return Value(self._environment[variable], variable)
+        for path, values in self._files:
+            if name in values:
+                return Value(values[name], str(path))
+        return Value(self._defaults.get(name), "default")
+
+    def shown(self) -> list[tuple[Setting, Value]]:
+        """Return every setting with its value, secrets masked."""
+        pairs = [(setting, self.lookup(setting.name)) for setting in SETTINGS]
+        return [
+            (setting, Value(str(parse(value.value)), value.origin) if setting.is_url and value.value else value)
+            for setting, value in pairs
+        ]
+
+    def _make_defaults(self) -> dict[str, str]:
+        data = self._user_folder("XDG_DATA_HOME", ".local/share")
+        cache = self._user_folder("XDG_CACHE_HOME", ".cache")
+        return {
+            "storage": f"file://{data}/storage",
+            "coordinator": f"sqlite://{data}/coordinator.db",
+            "logs": "console",
+            "log_level": "info",
+            "cache_dir": str(cache),
+            "scratch_dir": str(cache / "scratch"),
+        }
+
+    def _user_folder(self, variable: str, fallback: str) -> Path:
+        root = self._environment.get(variable)
+        return (Path(root) if root else Path.home() / fallback) / "gomr"
+
+
+def _read(path: Path) -> dict[str, str]:
+    """Read a settings file; a missing one is empty. Raises ConfigurationError."""
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+    known = {setting.name for setting in SETTINGS}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigurationError(f"{path}: unknown setting {name!r}; known: {', '.join(sorted(known))}")
+        if isinstance(value, list):
+            values[name] = ",".join(map(str, value))
+    return {name: str(value) for name, value in values.items()}

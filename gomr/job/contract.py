@@ -1,0 +1,76 @@
+"""The files of the job contract, version 1: the task file that is read, the result file that is written."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gomr.job.errors import ContractError
+from gomr.job.version import CONTRACT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes `offset` to `offset + length` of the local file `path`; `name` is the input's URL."""
+
+    path: str
+    offset: int
+    length: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """One task, as the worker describes it (DESIGN.md, "The job contract", says each field)."""
+
+    kind: str
+    inputs: tuple[Piece, ...]
+    partitions: int
+    params: dict[str, Any]
+    output: str
+    scratch: str
+    result: str
+    memory_bytes: int
+    scratch_bytes: int
+    log: str = ""
+    output_format: str = ""
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+def read_task(path: Path) -> TaskFile:
+    """Read a task file. Raises ContractError for one of another version or shape."""
+    try:
+        task = json.loads(path.read_bytes())
+        version = task["contract"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ContractError(f"{path}: not a task file: {error}") from error
+    if version != CONTRACT_VERSION:
+        raise ContractError(
+            f"the worker speaks version {version} of the job contract, this executable version {CONTRACT_VERSION}; "
+            "build the job again with the worker's version of gomr"
+        )
+    try:
+        return TaskFile(
+            kind=task["kind"],
+            inputs=tuple(Piece(**piece) for piece in task["inputs"]),
+            partitions=task["partitions"],
+            params=task["params"],
+            output=task["output"],
+            scratch=task["scratch"],
+            result=task["result"],
+            memory_bytes=task["memory_bytes"],
+            scratch_bytes=task["scratch_bytes"],
+            log=task.get("log", ""),
+            output_format=task.get("output_format", ""),
+            identity=task.get("identity", {}),
+        )
+    except (KeyError, TypeError) as error:
+        raise ContractError(f"{path}: not a task file of version {CONTRACT_VERSION}: {error}") from error
+
+
+def write_result(path: Path, facts: dict[str, Any]) -> None:
+    """Write a result file, complete or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps({"contract": CONTRACT_VERSION, **facts}), encoding="ascii")
+    os.replace(temporary, path)  # noqa: PTH105 - the one rename that replaces

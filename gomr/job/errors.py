@@ -1,0 +1,119 @@
+"""What can go wrong inside an executable, and how it is told to the worker.
+
+    JobError
+    ├── DefinitionError    the job file is not a job: a name missing, misspelt, or of the wrong arity
+    ├── UserError          the user's own function raised, with the record that made it
+    ├── PairError          a mapper, combiner or reducer gave something that is not a usable pair
+    ├── ContractError      the worker's task file is not one that this executable understands
+    └── HostError          the machine failed the task: disk full, damaged block
+"""
+
+import errno
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+RUNTIME_FOLDER = str(Path(__file__).parent)
+RECORD_CHARACTERS_MAX = 1000  # enough to recognise a record, small enough for a commit record
+TRACEBACK_CHARACTERS_MAX = 3000  # the coordinator keeps errors of at most 4 KB
+
+
+class JobError(Exception):
+    """Something inside the executable failed; `kind` says whose fault it is."""
+
+    kind = "job"
+
+
+class DefinitionError(JobError):
+    """The job file is not a job."""
+
+    def __init__(self, message: str, *, file: str = "", line: int = 0) -> None:
+        where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
+        super().__init__(where + message)
+
+
+class UserError(JobError):
+    """The user's own function raised."""
+
+    def __init__(self, cause: BaseException, *, record: object = None, number: int = 0, source: str = "") -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+        self.cause = cause
+        self.record = shown(record)
+        self.number = number
+        self.source = source
+
+
+class PairError(JobError):
+    """A function of the job gave something that is not a usable (key, value) pair."""
+
+
+class ContractError(JobError):
+    """The task file is not one that this executable understands."""
+
+    kind = "host"
+
+
+class HostError(JobError):
+    """The machine failed the task, not the job's code."""
+
+    kind = "host"
+
+
+HOST_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
+
+
+def shown(record: object) -> str:
+    """Return `record` as text of bounded length."""
+    if isinstance(record, (str, bytes)) and len(record) > RECORD_CHARACTERS_MAX:
+        return f"{record[:RECORD_CHARACTERS_MAX]!r}... ({len(record)} long)"
+    text = repr(record)
+    return text if len(text) <= RECORD_CHARACTERS_MAX else text[:RECORD_CHARACTERS_MAX] + "..."
+
+
+def user_traceback(error: BaseException) -> str:
+    """Format `error` with the user's frames only, by file name as the user wrote it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_runtime(frame.filename)]
+    for frame in frames:
+        frame.filename = _short(frame.filename)
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames)] if frames else []
+    lines += traceback.format_exception_only(error)
+    text = "".join(lines).rstrip()
+    if len(text) > TRACEBACK_CHARACTERS_MAX:
+        half = TRACEBACK_CHARACTERS_MAX // 2
+        text = f"{text[:half]}\n  [...]\n{text[-half:]}"
+    return text
+
+
+def error_facts(error: BaseException) -> dict[str, object]:
+    """Describe `error` as the `error` object of a result file (DESIGN.md, "The job contract")."""
+    if isinstance(error, UserError):
+        facts = error_facts(error.cause)
+        facts.update(record=error.record, record_number=error.number, source=error.source)
+        return facts
+    kind = error.kind if isinstance(error, JobError) else "job"
+    if isinstance(error, OSError) and error.errno in HOST_ERRNOS:
+        kind = "host"
+    return {
+        "kind": kind,
+        "type": type(error).__name__,
+        "message": str(error)[:RECORD_CHARACTERS_MAX],
+        "traceback": "" if isinstance(error, JobError) else user_traceback(error),
+    }
+
+
+def print_error(error: BaseException) -> None:
+    """Write the whole traceback to the task's log, where nothing is cut."""
+    cause = error.cause if isinstance(error, UserError) else error
+    kind: type[BaseException] = type(cause)
+    trace: TracebackType | None = cause.__traceback__
+    traceback.print_exception(kind, cause, trace, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def _is_runtime(filename: str) -> bool:
+    return filename.startswith((RUNTIME_FOLDER, "<frozen ")) or "runpy" in filename
+
+
+def _short(filename: str) -> str:
+    return filename.rpartition("site-packages/")[2] or filename

@@ -1,0 +1,115 @@
+"""Input formats: how the bytes of an input become the records that a mapper is called with.
+
+Only `\\n` ends a line; it is removed, and one `\\r` before it. Text is UTF-8 with `surrogateescape`: bytes that are
+not UTF-8 become lone surrogates, so nothing is lost and nothing crashes, and text output writes them back as they were.
+"""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from gomr.job.errors import DefinitionError
+
+CHUNK_BYTES = 1024 * 1024  # large enough that a call a chunk costs nothing, small beside any memory setting
+
+
+class InputFormat:
+    """Cuts a stream into records. A job may use its own subclass as `input_format`.
+
+    `split` says how the worker may cut a large input: "lines" (after any newline) or "none" (whole objects only).
+    """
+
+    name = "custom"
+    split = "none"
+
+    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
+        """Yield the records in the next `length` bytes of `stream`."""
+        raise NotImplementedError
+
+
+class Lines(InputFormat):
+    """Each line, as `str` or `bytes`."""
+
+    split = "lines"
+
+    def __init__(self, name: str, *, text: bool) -> None:
+        self.name = name
+        self._text = text
+
+    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
+        """Yield each line without its end."""
+        for chunk in line_chunks(stream, length):
+            lines = chunk.split(b"\n")
+            rest = lines.pop()  # what follows the last newline: a line only at the very end of an input
+            if b"\r" in chunk:
+                lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
+            if rest:
+                lines.append(rest)
+            if self._text:
+                for line in lines:
+                    yield line.decode("utf-8", "surrogateescape")
+            else:
+                yield from lines
+
+
+class Chunks(InputFormat):
+    """Runs of whole lines of about 1 MiB, line ends included, as `str` or `bytes`."""
+
+    split = "lines"
+
+    def __init__(self, name: str, *, text: bool) -> None:
+        self.name = name
+        self._text = text
+
+    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
+        """Yield each chunk."""
+        for chunk in line_chunks(stream, length):
+            yield chunk.decode("utf-8", "surrogateescape") if self._text else chunk
+
+
+class Objects(InputFormat):
+    """Each input object whole, as `bytes`; `gomr.input_name()` says which it is."""
+
+    name = "objects"
+
+    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
+        """Yield the one record."""
+        yield stream.read(length)
+
+
+INPUT_FORMATS: dict[str, InputFormat] = {
+    "lines": Lines("lines", text=True),
+    "lines-bytes": Lines("lines-bytes", text=False),
+    "chunks": Chunks("chunks", text=True),
+    "chunks-bytes": Chunks("chunks-bytes", text=False),
+    "objects": Objects(),
+}
+
+
+def input_format(value: object) -> InputFormat:
+    """Return the format that a job file's `input_format` names. Raises DefinitionError."""
+    if isinstance(value, InputFormat):
+        return value
+    if isinstance(value, str) and value in INPUT_FORMATS:
+        return INPUT_FORMATS[value]
+    raise DefinitionError(
+        f"input_format is {value!r}; it is one of {', '.join(map(repr, INPUT_FORMATS))}, or an InputFormat"
+    )
+
+
+def line_chunks(stream: BinaryIO, length: int) -> Iterator[bytes]:
+    """Yield the next `length` bytes of `stream` as runs of whole lines; a longer line is a chunk of its own."""
+    held: list[bytes] = []
+    while length > 0:
+        data = stream.read(min(CHUNK_BYTES, length))
+        if not data:
+            break
+        length -= len(data)
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            held.append(data[:cut])
+            yield b"".join(held)
+            held = [data[cut:]] if cut < len(data) else []
+        else:
+            held.append(data)
+    if held:
+        yield b"".join(held)

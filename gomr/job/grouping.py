@@ -1,0 +1,189 @@
+"""Groups values by key within a memory budget: a dict while it fits, sorted runs on disk when it does not.
+
+The same code serves both sides of the shuffle: a map task groups its pairs before it writes blocks, a reduce task
+groups the blocks it is given. Within a key, values keep the order in which they were added.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from gomr.job.errors import PairError
+from gomr.job.keys import Key, check_key, sort_keys
+from gomr.job.reducers import KnownReducer, total
+from gomr.job.runs import Partitioning, Run, RunStore, merged
+from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
+
+Combine = Callable[[Key, Iterator[Any]], Iterable[Any]]
+
+
+class Grouper:
+    """Collects pairs and frames, and gives them back grouped, partition by partition, keys in order.
+
+    `budget_bytes` bounds the estimated memory of what is collected; `combiner` shrinks it where it can; a
+    KnownReducer as combiner is folded as pairs arrive, with no lists of values at all.
+    """
+
+    def __init__(
+        self, store: RunStore, budget_bytes: int, *, combiner: Combine | None = None, partitioning: Partitioning
+    ) -> None:
+        self._store = store
+        self._budget_bytes = budget_bytes
+        self._combiner = combiner
+        self._fold = combiner.fold if isinstance(combiner, KnownReducer) else None
+        self._adds = combiner is total
+        self._partitioning = partitioning
+        self._groups: dict[Key, Any] = {}  # key -> list of values, or the folded value where there is a fold
+        self._used_bytes = 0
+        self._runs: list[Run] = []
+        self._sorted: list[list[Key]] | None = None
+
+    def add_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
+        """Add the pairs of one record; return how many they were. Raises PairError for what is not a pair."""
+        added = self._fold_pairs(pairs) if self._fold is not None else self._collect_pairs(pairs)
+        if self._used_bytes > self._budget_bytes:
+            self._shrink()
+        return added
+
+    def add_frame(self, keys: list[Key], values: list[Any], *, flat: bool) -> None:
+        """Add one frame of a block: a value a key where `flat`, else a list of values a key."""
+        if flat:
+            self.add_pairs(zip(keys, values, strict=True))
+        else:
+            for key, group in zip(keys, values, strict=True):
+                self.add_pairs((key, value) for value in group)
+
+    def groups(self, partition: int) -> Iterator[tuple[Key, Iterator[Any]]]:
+        """Yield `(key, values)` of `partition`, keys in order, values in the order they were added.
+
+        Call it for partitions in ascending order, after the last pair. Values may be left unread.
+        """
+        if not self._runs:
+            keys = self._partitioned()[partition]
+            groups = self._groups
+            single = self._fold is not None
+            for key in keys:
+                values = groups.pop(key)
+                yield key, iter((values,) if single else values)
+            return
+        if self._groups:
+            self._spill()
+        yield from merged(self._store, self._runs, partition)
+
+    def flat(self, partition: int) -> tuple[list[Key], list[Any]] | None:
+        """Return `(keys, values)` of `partition`, one value a key, or None where it is not as simple as that."""
+        if self._runs or self._fold is None:
+            return None
+        keys = self._partitioned()[partition]
+        return keys, [self._groups[key] for key in keys]
+
+    @property
+    def spills(self) -> int:
+        """How many runs were written to disk."""
+        return len(self._runs)
+
+    def _fold_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
+        groups, fold, adds, used, added = self._groups, self._fold, self._adds, 0, 0
+        assert fold is not None
+        for pair in pairs:
+            added += 1
+            key, value = _unpacked(pair) if type(pair) is not tuple or len(pair) != 2 else pair
+            try:
+                before = groups[key]
+            except (KeyError, TypeError):
+                check_key(key)
+                groups[key] = value
+                used += size_of(key) + size_of(value) + KEY_OVERHEAD_BYTES
+            else:
+                groups[key] = after = before + value if adds else fold(before, value)
+                if after.__class__ is not int and after is not before:
+                    used += max(0, size_of(after) - size_of(before))
+        self._used_bytes += used
+        return added
+
+    def _collect_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
+        groups, used, added = self._groups, 0, 0
+        budget = self._budget_bytes
+        for pair in pairs:
+            added += 1
+            key, value = _unpacked(pair) if type(pair) is not tuple or len(pair) != 2 else pair
+            try:
+                groups[key].append(value)
+            except (KeyError, TypeError):
+                check_key(key)
+                groups[key] = [value]
+                used += size_of(key) + KEY_OVERHEAD_BYTES
+            used += NUMBER_BYTES if value.__class__ is int else size_of(value)
+            if used > budget:  # one record may yield more than the whole budget
+                self._used_bytes += used
+                used = 0
+                self._shrink()
+                groups = self._groups
+        self._used_bytes += used
+        return added
+
+    def _shrink(self) -> None:
+        """Make room: combine in memory, and write a run where that does not free half of the budget."""
+        if self._combiner is not None and self._fold is None:
+            self._combine()
+            if self._used_bytes < self._budget_bytes // 2:
+                return
+        if self._used_bytes > self._budget_bytes // 2:
+            self._spill()
+
+    def combine_all(self) -> None:
+        """Combine what is in memory, before it is written for good."""
+        if self._combiner is not None and self._fold is None:
+            self._combine()
+
+    def _combine(self) -> None:
+        assert self._combiner is not None
+        groups, used = {}, 0
+        for key, given in self._groups.items():
+            values = combined(self._combiner, key, given) if len(given) > 1 else given
+            if values:  # a combiner that yields nothing takes the key away
+                groups[key] = values
+                used += size_of(key) + KEY_OVERHEAD_BYTES + sum(map(size_of, values))
+        self._groups = groups
+        self._used_bytes = used
+
+    def _partitioned(self) -> list[list[Key]]:
+        """Return the keys in memory, sorted, by partition; worked out once, after the last pair."""
+        if self._sorted is None:
+            of, count = self._partitioning.of, self._partitioning.count
+            if count == 1 and of is None:
+                self._sorted = [sort_keys(self._groups)]
+            else:
+                parts: list[list[Key]] = [[] for _ in range(count)]
+                for key in self._groups:
+                    parts[self._partitioning.partition(key)].append(key)
+                self._sorted = [sort_keys(part) for part in parts]
+        return self._sorted
+
+    def _spill(self) -> None:
+        groups = self._groups
+        single = self._fold is not None
+        entries = [
+            ((key, [groups[key]] if single else groups[key]) for key in keys) for keys in self._partitioned()
+        ]
+        self._runs.append(self._store.write(entries))
+        self._groups = {}
+        self._sorted = None
+        self._used_bytes = 0
+
+
+def combined(combiner: Combine, key: Key, values: list[Any]) -> list[Any]:
+    """Return the values that `combiner` makes of `values`. Raises PairError where it yields another key."""
+    result = []
+    for pair in combiner(key, iter(values)) or ():
+        new_key, value = _unpacked(pair)
+        if new_key != key:
+            raise PairError(f"combiner: given key {key!r:.200} it yielded key {new_key!r:.200}; it must keep the key")
+        result.append(value)
+    return result
+
+
+def _unpacked(pair: Any) -> tuple[Key, Any]:
+    """Return `pair` as (key, value). Raises PairError for anything else than two things in a row."""
+    if isinstance(pair, (tuple, list)) and len(pair) == 2:
+        return pair[0], pair[1]
+    raise PairError(f"got {pair!r:.200} where a (key, value) pair was expected")

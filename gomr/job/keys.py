@@ -1,0 +1,88 @@
+"""Keys: which are allowed, their order, and the partition each belongs to on every machine.
+
+A key is None, a bool, int, float, str, bytes, or a tuple of keys. 1, 1.0 and True are one key. The order is
+None < numbers < str < bytes < tuple, within a tuple element by element (DESIGN.md, "Keys").
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gomr.job.errors import PairError
+
+Key = Any
+Partitioner = Callable[[Key, int], int]
+
+_NUMBERS = frozenset({int, float, bool})
+_RANKS: dict[type, int] = {type(None): 0, bool: 1, int: 1, float: 1, str: 2, bytes: 3, tuple: 4}
+_STR_SEED = zlib.crc32(b"s")
+
+
+def check_key(key: Key) -> None:
+    """Raise PairError unless `key` is of an allowed type."""
+    kind = type(key)
+    if kind is float and key != key:
+        raise PairError("a key is NaN, which is equal to no key; yield None or a string in its place")
+    if kind is tuple:
+        for part in key:
+            check_key(part)
+    elif kind not in _RANKS:
+        raise PairError(
+            f"key {key!r:.200} is of type {kind.__name__}; "
+            "keys are None, bool, int, float, str, bytes, or tuples of them"
+        )
+
+
+def order(key: Key) -> tuple[int, Any]:
+    """Return a value whose plain comparison is the order of keys of any type."""
+    kind = type(key)
+    if kind is tuple:
+        return 4, tuple(order(part) for part in key)
+    return _RANKS[kind], (0 if key is None else key)
+
+
+def order_kind(keys: Iterable[Key]) -> type | None:
+    """Return the one type that `keys` can be compared in plainly, or None where `order` is needed."""
+    kinds = set(map(type, keys))
+    if not kinds - _NUMBERS:
+        return int
+    if len(kinds) == 1:
+        kind = kinds.pop()
+        if kind is str or kind is bytes:
+            return kind
+    return None
+
+
+def sort_keys(keys: Iterable[Key]) -> list[Key]:
+    """Return `keys` in order."""
+    keys = list(keys)
+    if order_kind(keys) is not None:
+        keys.sort()
+    else:
+        keys.sort(key=order)
+    return keys
+
+
+def partition_of(key: Key, partitions: int) -> int:
+    """Return the partition of `key`: CRC-32 of its canonical bytes, the same in every process."""
+    if type(key) is str:
+        return zlib.crc32(key.encode("utf-8", "surrogatepass"), _STR_SEED) % partitions
+    return zlib.crc32(canonical(key)) % partitions
+
+
+def canonical(key: Key) -> bytes:
+    """Return bytes that are equal for equal keys and differ for different ones."""
+    kind = type(key)
+    if kind is str:
+        return b"s" + key.encode("utf-8", "surrogatepass")
+    if kind is bytes:
+        return b"b" + key
+    if key is None:
+        return b"0"
+    if kind is tuple:
+        parts = [canonical(part) for part in key]
+        return b"t" + b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    if kind is float and not key.is_integer():  # an infinity is no integer either
+        return b"f" + struct.pack(">d", key)
+    return b"i%d" % int(key)

@@ -1,0 +1,104 @@
+"""The entry point of an executable: `describe FILE`, `task FILE`, `serve FD` (DESIGN.md, "The job contract")."""
+
+import json
+import platform
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gomr.job.contract import write_result
+from gomr.job.errors import ContractError, error_facts, print_error
+from gomr.job.version import CONTRACT_VERSION, VERSION
+
+MANIFEST = Path(__file__).with_name("manifest.json")  # written by `gomr build`: which module is the job
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 64  # EX_USAGE of sysexits.h
+USAGE = """This file is a gomr job, not a program of its own. To run it:
+  gomr run THIS_FILE INPUT...      on this machine
+  gomr submit THIS_FILE INPUT...   on every machine that runs `gomr worker`
+"""
+
+
+def main() -> int:
+    """Run one command of the job contract; return the exit status."""
+    arguments = sys.argv[1:]
+    if len(arguments) != 2 or arguments[0] not in ("describe", "task", "serve"):
+        sys.stderr.write(USAGE)
+        return EXIT_USAGE
+    command, operand = arguments
+    module = json.loads(MANIFEST.read_text())["module"]
+    if command == "describe":
+        return describe(module, Path(operand))
+    if command == "serve":
+        from gomr.job.server import serve
+
+        return serve(module, int(operand))
+    from gomr.job.task import run_task_file
+
+    try:
+        return EXIT_OK if run_task_file(module, Path(operand)) else EXIT_FAILED
+    except ContractError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USAGE
+
+
+def describe(module: str, path: Path) -> int:
+    """Write what the executable is and needs to `path`; return the exit status."""
+    from gomr.job.definition import load
+
+    try:
+        definition = load(module)
+    except BaseException as error:
+        print_error(error)
+        write_result(path, {"ok": False, "error": error_facts(error)})
+        return EXIT_FAILED
+    write_result(
+        path,
+        {
+            "ok": True,
+            "gomr": VERSION,
+            "name": module.rpartition(".")[2],
+            "requires": requirements(),
+            "serve": hasattr(__import__("os"), "fork"),
+            "reducer": definition.reducer is not None,
+            "partitions": definition.partitions,
+            "params": definition.params,
+            "inputs": list(definition.inputs),
+            "input": {"format": definition.input_format.name, "split": definition.input_format.split},
+        },
+    )
+    return EXIT_OK
+
+
+def requirements() -> dict[str, Any]:
+    """Return the interpreter this executable needs, and the platform where it holds compiled code."""
+    return {"contract": CONTRACT_VERSION, "python": python_tag(), "platform": platform_tag() if _compiled() else None}
+
+
+def python_tag() -> str:
+    """Return the implementation and minor version of this interpreter, such as `cp311`."""
+    short = {"CPython": "cp", "PyPy": "pp"}.get(platform.python_implementation(), sys.implementation.name)
+    return f"{short}{sys.version_info[0]}{sys.version_info[1]}"
+
+
+def platform_tag() -> str:
+    """Return this platform, such as `linux-x86_64`."""
+    return sysconfig.get_platform()
+
+
+def _compiled() -> bool:
+    """Say whether any distribution in the executable is for one platform alone."""
+    tags = [
+        line.removeprefix("Tag: ")
+        for distribution in metadata.distributions()
+        for line in (distribution.read_text("WHEEL") or "").splitlines()
+        if line.startswith("Tag: ")
+    ]
+    return any(not tag.endswith("-any") for tag in tags)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""A map task: records in, pairs out, grouped and written as one file of R blocks (or as result lines)."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gomr.job import context
+from gomr.job.contract import TaskFile
+from gomr.job.definition import JobDefinition
+from gomr.job.errors import HOST_ERRNOS, JobError, UserError
+from gomr.job.frames import write_entries, write_flat
+from gomr.job.grouping import Grouper
+from gomr.job.runs import Partitioning, RunStore
+
+SPILL_SHARE = 0.4  # of --memory for collected pairs; the interpreter, a frame being written and sorting take the rest
+SPILL_BYTES_MIN = 2 * 1024 * 1024
+
+
+class Records:
+    """The records of a task's inputs, and which of them is in hand."""
+
+    def __init__(self, definition: JobDefinition, task: TaskFile) -> None:
+        self._format = definition.input_format
+        self._pieces = task.inputs
+        self.current: Any = None
+        self.number = 0
+        self.source = ""
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield every record; `number` counts from 1 within each piece."""
+        for piece in self._pieces:
+            self.source = piece.name
+            context.set_source(piece.name)
+            self.number = 0
+            with Path(piece.path).open("rb") as stream:
+                stream.seek(piece.offset)
+                for record in self._format.records(stream, piece.length):
+                    self.current = record
+                    self.number += 1
+                    self.count += 1
+                    yield record
+
+
+def run_map(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
+    """Run a map task; return the facts for its result file. Raises UserError with the record in hand."""
+    records = Records(definition, task)
+    try:
+        if definition.reducer is None:
+            return _write_lines(definition, task, records)
+        return _write_blocks(definition, task, records)
+    except OSError as error:
+        if error.errno in HOST_ERRNOS:
+            raise
+        raise _blamed(error, records) from error
+    except JobError as error:
+        if error.kind == "host":
+            raise
+        raise _blamed(error, records) from error
+    except Exception as error:
+        raise _blamed(error, records) from error
+
+
+def spill_bytes(task: TaskFile) -> int:
+    """Return how much of a task's memory the collected pairs may take, in bytes."""
+    return max(SPILL_BYTES_MIN, int(task.memory_bytes * SPILL_SHARE))
+
+
+def run_store(task: TaskFile) -> RunStore:
+    """Return the place for a task's sorted runs."""
+    return RunStore(Path(task.scratch), task.scratch_bytes, spill_bytes(task))
+
+
+def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -> dict[str, Any]:
+    grouper = Grouper(
+        run_store(task),
+        spill_bytes(task),
+        combiner=definition.combiner,
+        partitioning=Partitioning(task.partitions, definition.partitioner),
+    )
+    mapper, pairs = definition.mapper, 0
+    for record in records:
+        pairs += grouper.add_pairs(_pairs(mapper(record)))
+    records.current = None  # what fails from here on is not one record's doing
+    grouper.combine_all()
+    blocks = []
+    with Path(task.output).open("wb") as file:
+        for partition in range(task.partitions):
+            start = file.tell()
+            flat = grouper.flat(partition)
+            if flat is not None:
+                write_flat(file, *flat)
+            else:
+                write_entries(file, ((key, list(values)) for key, values in grouper.groups(partition)))
+            blocks.append([start, file.tell() - start])
+    return {"records_in": records.count, "records_out": pairs, "blocks": blocks, "spills": grouper.spills}
+
+
+def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) -> dict[str, Any]:
+    mapper, line, pairs = definition.mapper, definition.output_format, 0
+    with Path(task.output).open("wb") as file:
+        for record in records:
+            for key, value in _pairs(mapper(record)):
+                file.write(line(key, value))
+                pairs += 1
+    return {"records_in": records.count, "records_out": pairs}
+
+
+def _pairs(result: Any) -> Iterable[Any]:
+    """Return what a mapper gave as pairs: a mapping's items, nothing for None."""
+    if isinstance(result, dict):
+        return result.items()
+    return () if result is None else result
+
+
+def _blamed(error: Exception, records: Records) -> UserError:
+    return UserError(error, record=records.current, number=records.number, source=records.source)

@@ -1,0 +1,90 @@
+"""Output formats: how the pairs of a reducer (or of a map-only mapper) become lines of a result.
+
+`text`: `key<TAB>value`. A str stands as it is, bytes as the text they spell, anything else as Python's repr. Backslash,
+tab, newline and carriage return inside are written `\\\\`, `\\t`, `\\n`, `\\r`, and a character that is no UTF-8 text as
+`\\uXXXX`; `parse_text` turns a line back. `json`: `{"key": ..., "value": ...}`, one object a line, ASCII.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from gomr.job.errors import DefinitionError, PairError
+from gomr.job.keys import Key
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
+_NOT_TEXT = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
+_UNESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|(.))")
+_UNESCAPES = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
+
+Formatter = Callable[[Key, Any], bytes]
+
+
+def text_line(key: Key, value: Any) -> bytes:
+    """Return the line of a pair in the `text` format, with its newline."""
+    key_text = key if type(key) is str else _text(key)
+    if _NEEDS_ESCAPE.search(key_text):
+        key_text = _escaped(key_text)
+    value_text = str(value) if type(value) is int else _escaped(_text(value))
+    line = f"{key_text}\t{value_text}\n"
+    try:
+        return line.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        line = _NOT_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+        return line.encode("utf-8", "surrogateescape")
+
+
+def parse_text(line: bytes) -> tuple[str, str]:
+    """Return the key and the value of a line of the `text` format, as text; the inverse of its escapes."""
+    key, _, value = line.removesuffix(b"\n").decode("utf-8", "surrogateescape").partition("\t")
+    return _unescaped(key), _unescaped(value)
+
+
+def json_line(key: Key, value: Any) -> bytes:
+    """Return the line of a pair in the `json` format. Raises PairError for what JSON cannot say."""
+    try:
+        text = json.dumps({"key": key, "value": value}, default=_json_default, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PairError(f"output_format 'json' cannot write {(key, value)!r:.200}: {error}") from error
+    return text.encode("ascii") + b"\n"
+
+
+OUTPUT_FORMATS: dict[str, Formatter] = {"text": text_line, "json": json_line}
+
+
+def output_format(value: object) -> Formatter:
+    """Return the formatter that a job file's `output_format` names. Raises DefinitionError."""
+    if isinstance(value, str) and value in OUTPUT_FORMATS:
+        return OUTPUT_FORMATS[value]
+    if callable(value):
+        return value
+    raise DefinitionError(
+        f"output_format is {value!r}; it is one of {', '.join(map(repr, OUTPUT_FORMATS))}, "
+        "or a function of (key, value) that returns the bytes of a line"
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return repr(value)
+
+
+def _escaped(text: str) -> str:
+    return _NEEDS_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)
+
+
+def _unescaped(text: str) -> str:
+    return _UNESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _UNESCAPES[found[2]], text)
+
+
+def _json_default(value: object) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -1,0 +1,50 @@
+"""A reduce task: one partition's blocks in, keys in order with their values as a stream, result lines out."""
+
+from pathlib import Path
+from typing import Any
+
+from gomr.job.contract import TaskFile
+from gomr.job.definition import JobDefinition
+from gomr.job.errors import HOST_ERRNOS, ContractError, JobError, PairError, UserError
+from gomr.job.frames import read_frames
+from gomr.job.grouping import Grouper
+from gomr.job.map_task import run_store, spill_bytes
+from gomr.job.runs import Partitioning
+
+
+def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
+    """Run a reduce task; return the facts for its result file. Raises UserError with the key in hand."""
+    if definition.reducer is None:
+        raise ContractError("a reduce task for a job that has no reducer")
+    key: Any = None
+    keys_in = pairs = 0
+    try:
+        grouper = _grouped(definition, task)
+        line, reducer = definition.output_format, definition.reducer
+        with Path(task.output).open("wb") as file:
+            for key, values in grouper.groups(0):
+                keys_in += 1
+                for pair in reducer(key, values) or ():
+                    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                        raise PairError(f"reducer: got {pair!r:.200} where a (key, value) pair was expected")
+                    file.write(line(pair[0], pair[1]))
+                    pairs += 1
+    except Exception as error:
+        host = isinstance(error, JobError) and error.kind == "host"
+        if host or (isinstance(error, OSError) and error.errno in HOST_ERRNOS):
+            raise
+        raise UserError(error, record=key, number=keys_in, source="reduce key") from error
+    return {"records_in": keys_in, "records_out": pairs, "spills": grouper.spills}
+
+
+def _grouped(definition: JobDefinition, task: TaskFile) -> Grouper:
+    """Read every block, in split order."""
+    grouper = Grouper(
+        run_store(task), spill_bytes(task), combiner=definition.combiner, partitioning=Partitioning(1)
+    )
+    for block in task.inputs:
+        with Path(block.path).open("rb") as file:
+            file.seek(block.offset)
+            for keys, values, flat in read_frames(file, block.length):
+                grouper.add_frame(keys, values, flat=flat)
+    return grouper

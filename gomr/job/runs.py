@@ -1,0 +1,127 @@
+"""Sorted runs on scratch disk, and their merge in several passes of bounded fan-in."""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from gomr.job.errors import HostError, PairError
+from gomr.job.frames import VALUES_PER_FRAME, Entry, read_entries, write_entries
+from gomr.job.keys import Key, order, partition_of
+
+FAN_IN_MAX = 64  # open files, and a frame in memory for each
+FRAME_BYTES = 512 * 1024  # a frame of ordinary records once decoded; the fan-in shrinks with the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioning:
+    """How keys are dealt to `count` partitions: by the job's `partitioner` in `of`, or by stable hash."""
+
+    count: int
+    of: Callable[[Key, int], int] | None = None
+
+    def partition(self, key: Key) -> int:
+        """Return the partition of `key`. Raises PairError where the job's partitioner answers out of range."""
+        if self.of is None:
+            return partition_of(key, self.count)
+        partition = self.of(key, self.count)
+        if not isinstance(partition, int) or not 0 <= partition < self.count:
+            raise PairError(
+                f"partitioner: for key {key!r:.200} it answered {partition!r:.50}; "
+                f"the answer must be an int from 0 to {self.count - 1}"
+            )
+        return partition
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A scratch file with one sorted block for each partition, at `offsets[p]` to `offsets[p + 1]`."""
+
+    path: Path
+    offsets: tuple[int, ...]
+
+
+class RunStore:
+    """Writes runs into `folder`, up to `limit_bytes` in all. Raises HostError when there is no more room."""
+
+    def __init__(self, folder: Path, limit_bytes: int, memory_bytes: int) -> None:
+        self._folder = folder
+        self._left_bytes = limit_bytes
+        self._limit_bytes = limit_bytes
+        self._count = 0
+        self.fan_in = max(2, min(FAN_IN_MAX, memory_bytes // FRAME_BYTES))
+
+    def write(self, partitions: Iterable[Iterable[Entry]]) -> Run:
+        """Write one run; `partitions` gives the sorted entries of each partition in turn."""
+        path = self._folder / f"run-{self._count}"
+        self._count += 1
+        offsets = [0]
+        with path.open("wb") as file:
+            for entries in partitions:
+                offsets.append(offsets[-1] + write_entries(file, entries))
+        self._left_bytes -= offsets[-1]
+        if self._left_bytes < 0:
+            raise HostError(
+                f"the task's scratch files exceed {self._limit_bytes} bytes; "
+                "raise --scratch-limit, or give smaller splits or more partitions"
+            )
+        return Run(path, tuple(offsets))
+
+    def remove(self, runs: Iterable[Run]) -> None:
+        """Delete runs that were merged into another."""
+        for run in runs:
+            run.path.unlink()
+            self._left_bytes += run.offsets[-1]
+
+
+def merged(store: RunStore, runs: list[Run], partition: int) -> Iterator[tuple[Key, Iterator[Any]]]:
+    """Yield `(key, values)` of `partition` over `runs`; equal keys' values come in the order of the runs.
+
+    Where the runs are more than the fan-in, consecutive ones are first merged into longer ones, in place in `runs`.
+    """
+    while len(runs) > store.fan_in:
+        groups = [runs[start : start + store.fan_in] for start in range(0, len(runs), store.fan_in)]
+        runs[:] = [_merge_group(store, group) for group in groups]
+    entries = _merge(runs, partition)
+    for _, group in groupby(entries, key=lambda entry: order(entry[0])):
+        key, head = next(group)
+        yield key, chain(head, chain.from_iterable(map(itemgetter(1), group)))
+
+
+def _merge_group(store: RunStore, group: list[Run]) -> Run:
+    if len(group) == 1:
+        return group[0]
+    count = len(group[0].offsets) - 1
+    run = store.write(_rebatched(_merge(group, partition)) for partition in range(count))
+    store.remove(group)
+    return run
+
+
+def _merge(runs: list[Run], partition: int) -> Iterator[Entry]:
+    readers = [_read(run, partition) for run in runs]
+    return heapq.merge(*readers, key=lambda entry: order(entry[0]))
+
+
+def _read(run: Run, partition: int) -> Iterator[Entry]:
+    start, stop = run.offsets[partition : partition + 2]
+    with run.path.open("rb") as file:
+        file.seek(start)
+        yield from read_entries(file, stop - start)
+
+
+def _rebatched(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Join neighbouring entries of equal key, up to a frame's worth of values."""
+    held_key: Key = None
+    held: list[Any] = []
+    for key, values in entries:
+        if held and key == held_key and len(held) + len(values) <= VALUES_PER_FRAME:
+            held = held + values
+            continue
+        if held:
+            yield held_key, held
+        held_key, held = key, values
+    if held:
+        yield held_key, held

@@ -1,0 +1,151 @@
+"""The fork server: imports the job once, then forks a fresh process for each task.
+
+It speaks JSON lines over the socket it is given (DESIGN.md, "The job contract"): in `{"run": ID, "task": FILE}`, out
+`{"ready": true}`, `{"started": ID, "pid": PID}` and `{"ended": ID, "status": STATUS}`. At the end of the socket it
+kills what runs and leaves.
+"""
+
+import contextlib
+import gc
+import io
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from gomr.job.contract import read_task
+from gomr.job.definition import JobDefinition, load
+from gomr.job.errors import error_facts, print_error
+from gomr.job.linux import die_with_parent, thread_count
+from gomr.job.task import run_task
+
+LINE_BYTES_MAX = 64 * 1024  # a request is an id and a path
+
+
+class ForkServer:
+    """One loaded job, and the task processes forked from it."""
+
+    def __init__(self, definition: JobDefinition, control: socket.socket) -> None:
+        self._definition = definition
+        self._control = control
+        self._running: dict[int, int] = {}  # process id -> the id of its task
+        self._received = b""
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Serve until the worker closes the socket."""
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        self._send({"ready": True})
+        while True:
+            readable, _, _ = select.select([self._control, self._wake_read], [], [])
+            if self._wake_read in readable:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+                self._reap()
+            if self._control in readable and not self._receive():
+                break
+        for pid in self._running:
+            _kill_session(pid)
+
+    def _receive(self) -> bool:
+        try:
+            data = self._control.recv(LINE_BYTES_MAX)
+        except ConnectionError:
+            return False
+        if not data or len(self._received) > LINE_BYTES_MAX:
+            return False
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            self._start(request["run"], Path(request["task"]))
+        return True
+
+    def _start(self, task_id: int, path: Path) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._be_task(path, parent)
+        self._running[pid] = task_id
+        self._send({"started": task_id, "pid": pid})
+
+    def _be_task(self, path: Path, parent: int) -> None:
+        """Run the task in this forked process, which never returns."""
+        status = 70  # EX_SOFTWARE: the lines below failed before the task had a result file
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()  # so that one kill reaches the task's own children
+            die_with_parent(parent)
+            self._control.close()
+            task = read_task(path)
+            _redirect(task.log)
+            os.chdir(task.scratch)
+            os.environ["HOME"] = os.environ["TMPDIR"] = task.scratch
+            status = 0 if run_task(self._definition, task) else 1
+        except BaseException as error:
+            print_error(error)
+        finally:
+            os._exit(status)
+
+    def _reap(self) -> None:
+        while self._running:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            _kill_session(ended.si_pid)  # before the reaping, while the id cannot be another's
+            _, status = os.waitpid(ended.si_pid, 0)
+            task_id = self._running.pop(ended.si_pid, None)
+            if task_id is not None:
+                self._send({"ended": task_id, "status": os.waitstatus_to_exitcode(status)})
+
+    def _send(self, message: dict[str, object]) -> None:
+        with contextlib.suppress(ConnectionError):  # the worker is gone: the next receive says so
+            self._control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def serve(module: str, control_fd: int) -> int:
+    """Load the job and serve tasks on the socket `control_fd`; return the exit status."""
+    control = socket.socket(fileno=control_fd)
+    os.set_inheritable(control_fd, False)
+    try:
+        definition = load(module)
+    except BaseException as error:
+        print_error(error)
+        _refuse(control, {"error": error_facts(error)})
+        return 1
+    if thread_count() > 1:
+        _refuse(control, {"reason": "importing the job started threads, and forking a threaded process is unsafe"})
+        return 0
+    gc.freeze()  # the collector of a forked child shall not touch, and so copy, the parent's pages
+    ForkServer(definition, control).run()
+    return 0
+
+
+def _refuse(control: socket.socket, facts: dict[str, object]) -> None:
+    control.sendall(json.dumps({"ready": False, **facts}).encode() + b"\n")
+
+
+def _redirect(log: str) -> None:
+    """Send standard output and error to the task's log, and read nothing."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # what was printed before a crash is in the log
+
+
+def _kill_session(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,65 @@
+"""Runs one task from its task file to its result file."""
+
+import resource
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gomr.job import context
+from gomr.job.contract import TaskFile, read_task, write_result
+from gomr.job.definition import JobDefinition
+from gomr.job.errors import ContractError, UserError, error_facts, print_error
+from gomr.job.map_task import run_map
+from gomr.job.outputs import output_format
+from gomr.job.reduce_task import run_reduce
+
+
+def run_task(definition: JobDefinition, task: TaskFile) -> bool:
+    """Run `task` and write its result file, also when the job's code fails; return whether it succeeded."""
+    context.begin({**definition.params, **task.params})
+    try:
+        if task.output_format:
+            definition = replace(definition, output_format=output_format(task.output_format))
+        if definition.setup is not None:
+            _set_up(definition)
+        if task.kind == "map":
+            facts = run_map(definition, task)
+        elif task.kind == "reduce":
+            facts = run_reduce(definition, task)
+        else:
+            raise ContractError(f"task kind {task.kind!r} is not of this contract; it is 'map' or 'reduce'")
+    except BaseException as error:  # SystemExit of the user's code too: it must not look like success
+        print_error(error)
+        return _finish(task, {"ok": False, "error": error_facts(error)})
+    return _finish(task, {"ok": True, **facts})
+
+
+def run_task_file(module: str, path: Path) -> bool:
+    """Load the job and run the task at `path`; the whole of an executable's `task` command."""
+    from gomr.job.definition import load
+
+    task = read_task(path)
+    try:
+        definition = load(module)
+    except BaseException as error:
+        print_error(error)
+        return _finish(task, {"ok": False, "error": error_facts(error)})
+    return run_task(definition, task)
+
+
+def _set_up(definition: JobDefinition) -> None:
+    assert definition.setup is not None
+    try:
+        definition.setup()
+    except Exception as error:
+        raise UserError(error, record=None, source="setup()") from error
+
+
+def _finish(task: TaskFile, facts: dict[str, Any]) -> bool:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    facts["counters"] = context.counters()
+    facts["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    write_result(Path(task.result), facts)
+    return bool(facts["ok"])

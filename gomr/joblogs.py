@@ -1,0 +1,90 @@
+"""Reads the logs of a job's attempts, and follows them while they are written."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gomr.backends import Put
+from gomr.errors import NotFound, UsageError
+from gomr.model import RUNNING
+from gomr.scheduling import keys
+from gomr.scheduling.cluster import Cluster
+
+POLL_SECONDS = 0.5
+FOLLOWER_SECONDS = 10.0  # the lease of a follower: its workers stop storing pieces so long after it is gone
+LIVE = ".live/"
+
+
+@dataclass(frozen=True, slots=True)
+class LogText:
+    """A piece of one attempt's log."""
+
+    task: str
+    attempt: int
+    data: bytes
+
+
+def read_logs(cluster: Cluster, job: str, task: str = "") -> Iterator[LogText]:
+    """Yield the log of every attempt that has one, or of one task's (such as "1-map/3"). Raises NotFoundError."""
+    cluster.head(job)
+    yield from _new(cluster, job, task, {})
+
+
+def follow_logs(cluster: Cluster, job: str, task: str = "") -> Iterator[LogText]:
+    """Yield what the job's attempts write, as it comes, until the job ends."""
+    read: dict[tuple[str, int], int] = {}
+    with _following(cluster, job) as keep:
+        while True:
+            head, _ = cluster.head(job)
+            yield from _new(cluster, job, task, read)
+            if head.state != RUNNING:
+                return
+            keep()
+            time.sleep(POLL_SECONDS)
+
+
+def _new(cluster: Cluster, job: str, task: str, read: dict[tuple[str, int], int]) -> Iterator[LogText]:
+    """Yield what is new since `read`, which tells the bytes already seen of each attempt."""
+    stage, index = _parse(task)
+    prefix = keys.logs(job, stage, index)
+    for info in list(cluster.storage.list(prefix)):
+        stage_name, number, name = info.key.removeprefix(keys.logs(job)).split("/", 2)
+        attempt, is_piece, offset = name.partition(LIVE)
+        mark = (f"{stage_name}/{number}", int(attempt))
+        seen, start = read.get(mark, 0), int(offset) if is_piece else 0
+        if start + info.size <= seen:
+            continue
+        try:
+            data = cluster.storage.read(info.key, max(0, seen - start))
+        except NotFound:  # a piece whose attempt has ended: the whole log comes next time
+            continue
+        read[mark] = start + info.size
+        yield LogText(*mark, data)
+
+
+def _parse(task: str) -> tuple[str, int | None]:
+    if not task:
+        return "", None
+    stage, _, index = task.partition("/")
+    if not index.isdigit():
+        raise UsageError(f"{task!r} is not a task; `gomr tasks JOB` shows them, such as 1-map/3")
+    return stage, int(index)
+
+
+@contextmanager
+def _following(cluster: Cluster, job: str) -> Iterator[Callable[[], None]]:
+    """Say that somebody follows the job; yields a function that keeps saying so."""
+    lease = cluster.coordinator.grant_lease(FOLLOWER_SECONDS)
+    cluster.transact((), [Put(keys.follower(job), b"", lease)])
+
+    def keep() -> None:
+        nonlocal lease
+        if cluster.coordinator.keep_lease(lease) <= 0:
+            lease = cluster.coordinator.grant_lease(FOLLOWER_SECONDS)
+            cluster.transact((), [Put(keys.follower(job), b"", lease)])
+
+    try:
+        yield keep
+    finally:
+        cluster.coordinator.revoke_lease(lease)

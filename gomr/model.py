@@ -1,0 +1,167 @@
+"""The records that gomr keeps: frozen, and JSON in the coordinator and the storage.
+
+The coordinator holds small ones (a head for each job, a record for each stage, each task in flight, each worker); the
+storage holds a job's full record and the facts of its finished tasks.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from gomr.errors import GomrError
+
+RECORD_FORMAT = 1  # the number of this layout; a worker leaves jobs of a higher one alone
+
+RUNNING, DONE, FAILED, CANCELLED, REMOVING = "running", "done", "failed", "cancelled", "removing"
+ENDED = (DONE, FAILED, CANCELLED)
+OPEN, CLOSED, STOPPED = "open", "closed", "stopped"
+ATTEMPT_RUNS, ATTEMPT_WAITS = "run", "wait"
+MAP_STAGE, REDUCE_STAGE = "1-map", "1-reduce"  # of step 1; a job of several steps will have 2-map and so on
+
+
+class Record:
+    """Base of the records: to JSON and back."""
+
+    def to_json(self) -> bytes:
+        """Return the record as one line of JSON."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":")).encode()  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read a record; fields that this version does not know are dropped. Raises GomrError for no record."""
+        try:
+            facts = json.loads(data)
+            names = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
+            return cls(**{name: value for name, value in facts.items() if name in names})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise GomrError(f"a damaged {cls.__name__} in the coordinator or the storage: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class JobHead(Record):
+    """A job as workers watch it: its state, and which stage is open."""
+
+    name: str
+    state: str
+    stage: str
+    stages: list[str]
+    executable: str
+    record_digest: str
+    created_seconds: float
+    requires: dict[str, Any]
+    attempts_max: int
+    finished_seconds: float = 0.0
+    error: dict[str, Any] = field(default_factory=dict)
+    format: int = RECORD_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord(Record):
+    """One stage: `tasks` in chunks of `chunk_size`; `manifest_digest` once it is closed."""
+
+    tasks: int
+    chunk_size: int
+    state: str
+    manifest_digest: str = ""
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the tasks fall into."""
+        return -(-self.tasks // self.chunk_size)
+
+    def chunk_tasks(self, chunk: int) -> range:
+        """Return the task numbers of a chunk."""
+        return range(chunk * self.chunk_size, min(self.tasks, (chunk + 1) * self.chunk_size))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord(Record):
+    """A task in flight, or waiting for its next attempt. `nonce` tells this attempt from every other."""
+
+    state: str
+    attempt: int
+    worker: str
+    nonce: str
+    failures: int = 0
+    losses: int = 0
+    not_before_seconds: float = 0.0
+    delay_seconds: float = 0.0
+    error: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DoneRecord(Record):
+    """What a committed attempt did; bounded, because it lives in the coordinator until its chunk is folded."""
+
+    nonce: str
+    attempt: int
+    worker: str
+    size: int
+    digest: str
+    blocks: list[list[int]] | None
+    records_in: int
+    records_out: int
+    bytes_in: int
+    spills: int
+    peak_memory_bytes: int
+    fetch_seconds: float
+    run_seconds: float
+    write_seconds: float
+    counters: dict[str, int]
+    failures: int = 0
+    losses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord(Record):
+    """A live worker: where it runs, what it offers, what it refused to run and why."""
+
+    host: str
+    pid: int
+    slots: int
+    version: str
+    started_seconds: float
+    offers: dict[str, Any]
+    running: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input as it was at submit; `version` tells whether it changed since."""
+
+    url: str
+    size: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord(Record):
+    """The whole of a job as it was submitted, in the storage, named by its digest.
+
+    `inputs` are Input fields as dicts; `splits` holds for each map task its pieces, each `[input, offset, length]`.
+    """
+
+    job: str
+    name: str
+    executable: str
+    describe: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    splits: list[list[list[int]]]
+    params: dict[str, Any]
+    partitions: int
+    memory_bytes: int
+    task_seconds: float
+    attempts_max: int
+    output_format: str
+    split_bytes: int
+    created_seconds: float
+    submitter: str
+    version: str
+    format: int = RECORD_FORMAT
+
+    def input(self, number: int) -> Input:
+        """Return one input."""
+        return Input(**self.inputs[number])

@@ -1,0 +1,205 @@
+"""Finds plugins: built-in ones, those installed in entry point group `gomr`, and those that --plugins names."""
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from gomr import hookspecs
+from gomr.backends import Coordinator, LogSink, Storage
+from gomr.errors import ConfigurationError
+from gomr.hookspecs import Backend
+from gomr.urls import parse
+
+GROUP = "gomr"
+BUILTIN = {
+    "file": "gomr.builtin.file",
+    "sqlite": "gomr.builtin.sqlite",
+    "console": "gomr.builtin.console",
+    "process": "gomr.builtin.process",
+}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One loaded plugin, as `gomr plugins` shows it."""
+
+    name: str
+    version: str
+    path: str
+    hooks: tuple[str, ...]
+    schemes: tuple[str, ...]
+
+
+class Plugins:
+    """The plugins of one process, and the back ends they offer.
+
+    `items` is the value of --plugins: None finds plugins by the scheme of a URL, when it is first asked for; a list is
+    exactly these plus the built-in ones (a name, a path to a .py file, a dotted module, or `no:NAME`).
+    Raises ConfigurationError for one that is missing or broken.
+    """
+
+    def __init__(self, items: Iterable[str] | None = None) -> None:
+        self.manager = pluggy.PluginManager("gomr")
+        self.manager.add_hookspecs(hookspecs)
+        if os.environ.get("GOMR_TRACE_PLUGINS") == "1":
+            self.manager.trace.root.setwriter(sys.stderr.write)
+            self.manager.enable_tracing()
+        self._discovers = items is None
+        wanted = [item.strip() for item in items or () if item.strip()]
+        blocked = {item.removeprefix("no:") for item in wanted if item.startswith("no:")}
+        for name, module in BUILTIN.items():
+            if name not in blocked:
+                self._register(name, importlib.import_module(module))
+        for item in wanted:
+            if not item.startswith("no:"):
+                self._load(item)
+        self._check()
+
+    def open_storage(self, url: str) -> Storage:
+        """Open the storage at `url`. Raises ConfigurationError where no plugin serves its scheme."""
+        return self._open(url, "storage", lambda: self.manager.hook.gomr_storages())
+
+    def open_coordinator(self, url: str) -> Coordinator:
+        """Open the coordinator at `url`. Raises ConfigurationError where no plugin serves its scheme."""
+        return self._open(url, "coordinator", lambda: self.manager.hook.gomr_coordinators())
+
+    def open_log_sink(self, url: str) -> LogSink:
+        """Open the log sink at `url`. Raises ConfigurationError where no plugin serves its scheme."""
+        return self._open(url, "log sink", lambda: self.manager.hook.gomr_log_sinks())
+
+    def infos(self) -> list[PluginInfo]:
+        """Describe every plugin; where nothing was asked for by --plugins, installed ones are loaded first."""
+        if self._discovers:
+            self._load_rest()
+        return [self._info(name, plugin) for name, plugin in sorted(self.manager.list_name_plugin()) if plugin]
+
+    def _open(self, text: str, kind: str, backends: Callable[[], list[Iterable[Backend[T]]]]) -> T:
+        url = parse(text)
+        known = self._schemes(backends())
+        if url.scheme not in known and self._discovers:
+            if url.scheme in {entry.name for entry in installed()}:
+                self._load(url.scheme)
+            else:
+                self._load_rest()
+            self._check()
+            known = self._schemes(backends())
+        if url.scheme not in known:
+            served = ", ".join(f"{scheme}://" for scheme in sorted(known))
+            raise ConfigurationError(
+                f"no {kind} plugin for {url.scheme}://; known: {served}. Try: pip install gomr-{url.scheme}"
+            )
+        return known[url.scheme].open(url)
+
+    @staticmethod
+    def _schemes(results: Iterable[Iterable[Backend[T]]]) -> dict[str, Backend[T]]:
+        known: dict[str, Backend[T]] = {}
+        for backend in (backend for result in results for backend in result):
+            other = known.setdefault(backend.scheme, backend)
+            if other is not backend:
+                raise ConfigurationError(
+                    f"{backend.scheme}:// is offered twice, by {_origin(other)} and {_origin(backend)}; "
+                    "leave one out with --plugins no:NAME"
+                )
+        return known
+
+    def _load(self, item: str) -> None:
+        """Load one plugin that was asked for. Raises ConfigurationError where it does not load."""
+        if self.manager.has_plugin(item):
+            return
+        entries = {entry.name: entry for entry in installed()}
+        try:
+            if item.endswith(".py") or "/" in item:
+                plugin = _from_file(Path(item))
+            elif item in entries:
+                plugin = entries[item].load()
+            elif "." in item:
+                plugin = importlib.import_module(item)
+            else:
+                close = difflib.get_close_matches(item, [*entries, *BUILTIN], 1)
+                hint = f"; did you mean {close[0]!r}?" if close else f"; try: pip install gomr-{item}"
+                raise ConfigurationError(f"plugin {item!r}: not installed{hint} (installed: {_listed(entries)})")
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(f"plugin {item!r} does not load: {type(error).__name__}: {error}") from error
+        self._register(item, plugin)
+
+    def _load_rest(self) -> None:
+        """Load whatever else is installed; a broken one that nobody asked for is a warning."""
+        for entry in installed():
+            try:
+                self._load(entry.name)
+            except ConfigurationError as error:
+                warnings.warn(f"{error}; going on without it", stacklevel=2)
+
+    def _register(self, name: str, plugin: Any) -> None:
+        if not self.manager.is_registered(plugin):
+            try:
+                self.manager.register(plugin, name)
+            except pluggy.PluginValidationError as error:
+                raise ConfigurationError(f"plugin {name!r}: {error}") from error
+
+    def _check(self) -> None:
+        """Refuse hooks that do not exist: a misspelt name would be silence."""
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise ConfigurationError(f"plugin {error.plugin!r}: {error}") from error
+
+    def _info(self, name: str, plugin: Any) -> PluginInfo:
+        distribution = next((entry.dist for entry in installed() if entry.name == name), None)
+        callers = self.manager.get_hookcallers(plugin) or []
+        schemes = [
+            f"{backend.scheme}://"
+            for caller in callers
+            if not caller.spec or not caller.spec.opts.get("firstresult")
+            for implementation in caller.get_hookimpls()
+            if implementation.plugin is plugin
+            for backend in implementation.function()
+        ]
+        return PluginInfo(
+            name=name,
+            version=distribution.version if distribution else "",
+            path=str(getattr(plugin, "__file__", "")),
+            hooks=tuple(sorted(caller.name for caller in callers)),
+            schemes=tuple(schemes),
+        )
+
+
+def installed() -> list[metadata.EntryPoint]:
+    """Return the entry points of group `gomr` that are not built in; importing none of them."""
+    return [entry for entry in metadata.entry_points(group=GROUP) if entry.name not in BUILTIN]
+
+
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigurationError(f"plugin {str(path)!r}: no such file")
+    spec = importlib.util.spec_from_file_location(f"gomr_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"plugin {str(path)!r}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _origin(backend: Backend[Any]) -> str:
+    return str(getattr(backend.open, "__module__", "?"))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted([*BUILTIN, *names]))

@@ -1,0 +1,149 @@
+"""Ends an attempt: commit, failure, or giving the task back. Each is one fenced transaction."""
+
+import json
+import random
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gomr.backends import Compare, Delete, Operation, Put, Range, Revision
+from gomr.model import ATTEMPT_WAITS, FAILED, OPEN, RUNNING, STOPPED, DoneRecord, JobHead, StageRecord, TaskRecord
+from gomr.scheduling import keys
+from gomr.scheduling.claims import Claim
+from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.stages import chunk_facts, fold
+
+ATTEMPTS_MAX = 4  # of failures by the job's own doing; Spark's spark.task.maxFailures has the same default
+LOSSES_MAX = 5  # a task that ends five workers or machines is the task's fault (bigslice: maxConsecutiveLost)
+RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 1.0, 100.0  # doubled each time, full jitter (Temporal's defaults)
+ORPHAN_SECONDS = 600.0  # a finished result is kept for so long while the coordinator does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended: `counted` where its result stands; else `own_object_useless` says whether to delete it."""
+
+    counted: bool
+    own_object_useless: bool = False
+
+
+def commit(cluster: Cluster, claim: Claim, done: DoneRecord) -> Ended:
+    """Commit a finished attempt; fold its chunk where it was the last. Losing the fence is no error."""
+    at = claim.at
+    done_prefix = keys.done(at.job, at.stage, claim.chunk)
+    done_key = keys.done_task(at.job, at.stage, claim.chunk, claim.index)
+    compares: list[Compare] = [
+        Revision(claim.key, claim.revision),
+        Revision(keys.stage(at.job, at.stage), at.revision),
+    ]
+    then: list[Operation] = [
+        Put(done_key, done.to_json()),
+        Delete(claim.key),
+        Range(done_prefix, keys.end_of(done_prefix), count_only=True),
+    ]
+    orelse = [Range(done_key), Range(keys.chunk(at.job, at.stage, claim.chunk))]
+    answer = cluster.retried(lambda: cluster.coordinator.transact(compares, then, orelse), ORPHAN_SECONDS)
+    if answer.ok:
+        if answer.found[0].count == len(at.record.chunk_tasks(claim.chunk)):
+            fold(cluster, at, claim.chunk)
+        return Ended(counted=True)
+    stored, folded = answer.found
+    if stored.items:
+        ours = DoneRecord.from_json(stored.items[0].value).nonce == done.nonce
+        return Ended(counted=ours, own_object_useless=not ours)
+    if folded.items:
+        ours = _folded_nonce(cluster, claim, folded.items[0].value) == done.nonce
+        return Ended(counted=ours, own_object_useless=not ours)
+    return Ended(counted=False)  # the stage stopped, or another attempt runs: what we wrote is left to gc
+
+
+def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool = False) -> bool:
+    """Record a failed attempt: wait for the next one, or fail the job at the limit. Return whether the job failed.
+
+    `error` is the error object of a result file; kind "host" counts as a loss of the machine, any other as a failure
+    of the job. `final` errors (an input that changed) are not tried again.
+    """
+    host = error.get("kind") == "host"
+    record = claim.record
+    failures = record.failures + (not host)
+    losses = record.losses + host
+    error = {**error, "task": claim.name, "attempt": record.attempt, "worker": record.worker}
+    if final or failures >= claim.at.head.attempts_max or losses >= LOSSES_MAX:
+        return _fail_job(cluster, claim, replace(record, failures=failures, losses=losses), error)
+    ceiling = min(RETRY_SECONDS_MAX, RETRY_SECONDS_FIRST * 2 ** (failures + losses - 1))
+    delay = ceiling * random.random()  # noqa: S311 - jitter, not a secret
+    waiting = replace(
+        record,
+        state=ATTEMPT_WAITS,
+        failures=failures,
+        losses=losses,
+        delay_seconds=delay,
+        not_before_seconds=time.time() + delay,
+        error=error,
+    )
+    _replace(cluster, claim, Put(claim.key, waiting.to_json()))
+    return False
+
+
+def give_back(cluster: Cluster, claim: Claim) -> None:
+    """Give a task back untried: the next worker need not wait for a lease to end."""
+    record = claim.record
+    if record.attempt == 1:
+        _replace(cluster, claim, Delete(claim.key))
+        return
+    waiting = replace(record, state=ATTEMPT_WAITS, delay_seconds=0.0, not_before_seconds=0.0)
+    _replace(cluster, claim, Put(claim.key, waiting.to_json()))
+
+
+def too_many_losses(record: TaskRecord) -> bool:
+    """Say whether a task has ended so many workers that it is not to be tried again."""
+    return record.losses >= LOSSES_MAX
+
+
+def _replace(cluster: Cluster, claim: Claim, operation: Operation) -> None:
+    """Change the task's record if the fence still holds; if it does not, another has taken the task."""
+    compares: list[Compare] = [
+        Revision(claim.key, claim.revision),
+        Revision(keys.stage(claim.at.job, claim.at.stage), claim.at.revision),
+    ]
+    cluster.transact(compares, [operation])
+
+
+def _fail_job(cluster: Cluster, claim: Claim, record: TaskRecord, error: dict[str, Any]) -> bool:
+    """End the job `failed`, unless the fence is gone or the job has ended; its finished tasks stay for `gomr rerun`."""
+    job, stage = claim.at.job, claim.at.stage
+    while True:
+        found_task, found_stage, found_head = cluster.read(
+            Range(claim.key), Range(keys.stage(job, stage)), Range(keys.head(job))
+        )
+        if not (found_task.items and found_stage.items and found_head.items):
+            return False
+        head = JobHead.from_json(found_head.items[0].value)
+        stage_record = StageRecord.from_json(found_stage.items[0].value)
+        if found_task.items[0].revision != claim.revision or head.state != RUNNING or stage_record.state != OPEN:
+            return False
+        failed = replace(head, state=FAILED, finished_seconds=time.time(), error=error)
+        answer = cluster.transact(
+            [
+                Revision(claim.key, claim.revision),
+                Revision(keys.stage(job, stage), found_stage.items[0].revision),
+                Revision(keys.head(job), found_head.items[0].revision),
+            ],
+            [
+                Put(claim.key, replace(record, state=ATTEMPT_WAITS, error=error).to_json()),
+                Put(keys.stage(job, stage), replace(stage_record, state=STOPPED).to_json()),
+                Put(keys.head(job), failed.to_json()),
+                Delete(keys.queue(job)),
+            ],
+            durable=True,
+        )
+        if answer.ok:
+            return True
+
+
+def _folded_nonce(cluster: Cluster, claim: Claim, chunk_value: bytes) -> str:
+    digest = json.loads(chunk_value)["record"]
+    for task in chunk_facts(cluster, claim.at.job, claim.at.stage, digest):
+        if task.index == claim.index:
+            return task.done.nonce
+    return ""

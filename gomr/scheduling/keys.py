@@ -1,0 +1,145 @@
+"""The keys of the coordinator and of the storage: the only place that spells them.
+
+Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `i/<digest>` leased intents to submit;
+`g/<digest>` leased marks of objects that gc is deleting; `f/<job>` leased followers of a job's logs; below `j/<job>/`
+the head `h`, stages `s/<stage>`, tasks in flight `t/`, done `d/` and chunks folded `c/`.
+"""
+
+import re
+
+WORKERS = "w/"
+QUEUE = "q/"
+CLUSTER = "cluster"
+PRIORITY = "5"
+CLUSTER_OBJECT = "cluster.json"
+JOB_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}-[0-9a-f]{12}")
+
+
+def end_of(prefix: str) -> str:
+    """Return the end of the range of keys that start with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def worker(worker_id: str) -> str:
+    """Return the key of a worker."""
+    return WORKERS + worker_id
+
+
+def queue(job: str) -> str:
+    """Return the key of a live job."""
+    return f"{QUEUE}{PRIORITY}/{job}"
+
+
+def intent(digest: str) -> str:
+    """Return the key that protects an object about to be used."""
+    return f"i/{digest}"
+
+
+def deletion(digest: str) -> str:
+    """Return the key that says gc is deleting an object."""
+    return f"g/{digest}"
+
+
+def follower(job: str) -> str:
+    """Return the key that says somebody follows the job's logs."""
+    return f"f/{job}"
+
+
+def job(job_id: str) -> str:
+    """Return the prefix of all that belongs to a job."""
+    return f"j/{job_id}/"
+
+
+def head(job_id: str) -> str:
+    """Return the key of a job's head."""
+    return f"j/{job_id}/h"
+
+
+def stage(job_id: str, stage_id: str) -> str:
+    """Return the key of a stage."""
+    return f"j/{job_id}/s/{stage_id}"
+
+
+def tasks(job_id: str, stage_id: str, chunk: int | None = None) -> str:
+    """Return the prefix of tasks in flight, of a stage or one of its chunks."""
+    return _chunk_prefix(job_id, "t", stage_id, chunk)
+
+
+def done(job_id: str, stage_id: str, chunk: int | None = None) -> str:
+    """Return the prefix of done tasks, of a stage or one of its chunks."""
+    return _chunk_prefix(job_id, "d", stage_id, chunk)
+
+
+def task(job_id: str, stage_id: str, chunk: int, index: int) -> str:
+    """Return the key of a task in flight."""
+    return f"{tasks(job_id, stage_id, chunk)}{index:08x}"
+
+
+def done_task(job_id: str, stage_id: str, chunk: int, index: int) -> str:
+    """Return the key of a done task."""
+    return f"{done(job_id, stage_id, chunk)}{index:08x}"
+
+
+def chunks(job_id: str, stage_id: str) -> str:
+    """Return the prefix of a stage's folded chunks."""
+    return f"j/{job_id}/c/{stage_id}/"
+
+
+def chunk(job_id: str, stage_id: str, number: int) -> str:
+    """Return the key of a folded chunk."""
+    return f"{chunks(job_id, stage_id)}{number:08x}"
+
+
+def number_of(key: str) -> int:
+    """Return the number that a key ends with."""
+    return int(key.rpartition("/")[2], 16)
+
+
+def executable(digest: str) -> str:
+    """Return the storage key of an executable."""
+    return f"bin/{digest}"
+
+
+def job_folder(job_id: str) -> str:
+    """Return the storage prefix of a job."""
+    return f"jobs/{job_id}/"
+
+
+def job_record(job_id: str, digest: str) -> str:
+    """Return the storage key of a job's full record, named by its content: two submits of one id do not mix."""
+    return f"jobs/{job_id}/job-{digest}.json"
+
+
+def attempt_object(job_id: str, stage_id: str, index: int, nonce: str) -> str:
+    """Return the storage key of what one attempt wrote."""
+    return f"jobs/{job_id}/{stage_id}/{index}/{nonce}"
+
+
+def chunk_record(job_id: str, stage_id: str, digest: str) -> str:
+    """Return the storage key of a chunk record, named by its content."""
+    return f"jobs/{job_id}/{stage_id}/chunk/{digest}"
+
+
+def manifest(job_id: str, stage_id: str, digest: str) -> str:
+    """Return the storage key of a closed stage's manifest, named by its content."""
+    return f"jobs/{job_id}/{stage_id}/manifest/{digest}"
+
+
+def logs(job_id: str, stage_id: str = "", index: int | None = None) -> str:
+    """Return the storage prefix of a job's logs, of one stage, or of one task."""
+    prefix = f"jobs/{job_id}/logs/"
+    if stage_id:
+        prefix += f"{stage_id}/"
+        if index is not None:
+            prefix += f"{index}/"
+    return prefix
+
+
+def log(job_id: str, stage_id: str, index: int, attempt: int) -> str:
+    """Return the storage key of one attempt's log."""
+    return f"{logs(job_id, stage_id, index)}{attempt}"
+
+
+def _chunk_prefix(job_id: str, kind: str, stage_id: str, chunk_number: int | None) -> str:
+    prefix = f"j/{job_id}/{kind}/{stage_id}/"
+    return prefix if chunk_number is None else f"{prefix}{chunk_number:08x}/"

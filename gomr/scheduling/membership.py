@@ -1,0 +1,103 @@
+"""A worker's place in the cluster: a leased key, kept alive; a hint that saves time, never a permission."""
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from gomr.backends import Put
+from gomr.errors import CoordinatorError
+from gomr.model import WorkerRecord
+from gomr.scheduling import keys
+from gomr.scheduling.cluster import Cluster
+
+LEASE_SECONDS = 15.0  # three missed heartbeats; client-go's leases have the same default
+HEARTBEATS_PER_LEASE = 3
+
+_log = structlog.get_logger("gomr")
+
+
+def new_worker_id() -> str:
+    """Return an id that is never used again."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(8)}"
+
+
+class Membership:
+    """Keeps one worker's key alive, from a thread of its own."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        worker: str,
+        record: WorkerRecord,
+        lease_seconds: float,
+        on_beat: Callable[[], None],
+    ) -> None:
+        self._cluster = cluster
+        self._worker = worker
+        self._record = record
+        self._lease_seconds = lease_seconds
+        self._on_beat = on_beat
+        self._lease = 0
+        self._lock = threading.Lock()
+        self._hurry = threading.Event()
+        self._is_written = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
+
+    def join(self) -> None:
+        """Register, then beat until `leave`; `on_beat` runs at each heartbeat."""
+        self._cluster.retried(self._register)
+        self._thread.start()
+
+    def update(self, change: Callable[[WorkerRecord], WorkerRecord], *, now: bool = False) -> None:
+        """Change the record that others see: with the next heartbeat, or `now`."""
+        with self._lock:
+            self._record = change(self._record)
+            self._is_written = False
+        if now:
+            self._hurry.set()
+
+    def leave(self) -> None:
+        """Stop beating and end the lease, so that nobody waits for it."""
+        self._stopped = True
+        self._hurry.set()
+        self._thread.join()
+        try:
+            self._cluster.coordinator.revoke_lease(self._lease)
+        except CoordinatorError as error:
+            _log.warning("lease.left", error=str(error), next=f"it ends by itself in {self._lease_seconds:g} s")
+
+    def _register(self) -> None:
+        """Get a lease and put the worker's key on it."""
+        self._lease = self._cluster.coordinator.grant_lease(self._lease_seconds)
+        self._put()
+
+    def _put(self) -> None:
+        with self._lock:
+            value = self._record.to_json()
+            self._is_written = True
+        self._cluster.coordinator.transact((), [Put(keys.worker(self._worker), value, lease=self._lease)])
+
+    def _keep(self) -> None:
+        """Beat at a third of the lease; a lease that is gone is asked for anew. Work goes on meanwhile."""
+        next_beat = time.monotonic()
+        while not self._stopped:
+            self._hurry.wait(max(0.0, next_beat - time.monotonic()))
+            if self._stopped:
+                return
+            self._hurry.clear()
+            next_beat = time.monotonic() + self._lease_seconds / HEARTBEATS_PER_LEASE
+            try:
+                if self._cluster.coordinator.keep_lease(self._lease, timeout_seconds=self._lease_seconds / 3) <= 0:
+                    _log.warning("lease.lost", worker=self._worker, next="asking for a new one")
+                    self._register()
+                elif not self._is_written:
+                    self._put()
+                self._on_beat()
+            except CoordinatorError as error:
+                _log.warning("heartbeat.failed", worker=self._worker, error=str(error))

@@ -1,0 +1,150 @@
+"""Brings a task's input to this machine as plain bytes in local files: ranges cut at lines, inputs decompressed."""
+
+import bz2
+import gzip
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+from gomr.backends import COPY_BYTES, Storage
+from gomr.errors import Denied, NotFound
+from gomr.job.contract import Piece
+from gomr.model import Input, JobRecord
+from gomr.planning import Inputs
+from gomr.scheduling import keys
+from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.stages import TaskFacts
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SCAN_BYTES = 64 * 1024  # to look for the end of a line
+OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),  # type: ignore[dict-item,return-value]
+    ".bz2": lambda file: bz2.BZ2File(file),  # type: ignore[dict-item,return-value]
+    ".zst": lambda file: zstd.ZstdFile(file),
+}
+
+
+class InputError(Exception):
+    """An input is not what it was at submit, or cannot be read: trying again is of no use."""
+
+
+def map_pieces(inputs: Inputs, record: JobRecord, index: int, scratch: Path, decompressed_bytes: int) -> list[Piece]:
+    """Return the pieces of a map task. Raises InputError."""
+    splittable = record.describe["input"]["split"] == "lines"
+    pieces = []
+    for number, (source, offset, length) in enumerate(record.splits[index]):
+        item = record.input(source)
+        storage, key = inputs.locate(item.url)
+        check_unchanged(storage, key, item)
+        suffix = Path(key).suffix
+        copy = scratch / f"input-{number}"
+        if suffix in OPENERS:
+            _decompress(storage, key, suffix, copy, decompressed_bytes)
+            pieces.append(Piece(str(copy), 0, copy.stat().st_size, item.url))
+            continue
+        start, stop = offset, offset + length
+        if splittable:
+            start, stop = whole_lines(storage, key, item.size, start, stop)
+        if start < stop:
+            pieces.append(_local_piece(storage, key, start, stop - start, copy, item.url))
+    return pieces
+
+
+def reduce_pieces(cluster: Cluster, job: str, stage: str, maps: list[TaskFacts], partition: int, scratch: Path) -> list[Piece]:
+    """Return the blocks of one partition, in split order."""
+    pieces = []
+    for task in maps:
+        offset, length = task.blocks[partition]
+        if length:
+            key = keys.attempt_object(job, stage, task.index, task.done.nonce)
+            copy = scratch / f"block-{task.index}"
+            pieces.append(_local_piece(cluster.storage, key, offset, length, copy, ""))
+    return pieces
+
+
+def check_unchanged(storage: Storage, key: str, item: Input) -> None:
+    """Raise InputError unless the input is what it was at submit."""
+    try:
+        info = storage.stat(key)
+    except NotFound:
+        raise InputError(f"{item.url}: the input was deleted after the job was submitted") from None
+    except Denied as error:
+        raise InputError(f"{item.url}: the input cannot be read: {error}") from error
+    if (info.size, info.version) != (item.size, item.version):
+        raise InputError(f"{item.url}: the input changed after the job was submitted; submit the job again")
+
+
+def check_all_unchanged(inputs: Inputs, record: JobRecord, index: int) -> None:
+    """Raise InputError where an input of a map task changed while the task read it."""
+    for source, _, _ in record.splits[index]:
+        item = record.input(source)
+        check_unchanged(*inputs.locate(item.url), item)
+
+
+def whole_lines(storage: Storage, key: str, size: int, start: int, stop: int) -> tuple[int, int]:
+    """Return the range of the lines that start within `start` to `stop`: each line belongs to one split."""
+    first = 0 if start == 0 else _line_start(storage, key, size, start)
+    last = size if stop >= size else _line_start(storage, key, size, stop)
+    return first, last
+
+
+def piece_facts(pieces: list[Piece]) -> list[dict[str, object]]:
+    """Return pieces as the task file holds them."""
+    return [asdict(piece) for piece in pieces]
+
+
+def _line_start(storage: Storage, key: str, size: int, position: int) -> int:
+    """Return the first start of a line at or after `position`; `size` where none follows."""
+    position -= 1  # a newline just before makes `position` itself a start
+    while position < size:
+        data = storage.read(key, position, SCAN_BYTES)
+        if not data:
+            raise InputError(f"{key}: the input ended at byte {position}, before its size of {size}")
+        found = data.find(b"\n")
+        if found >= 0:
+            return position + found + 1
+        position += len(data)
+    return size
+
+
+def _local_piece(storage: Storage, key: str, offset: int, length: int, copy: Path, name: str) -> Piece:
+    local = storage.local_path(key)
+    if local is not None:
+        return Piece(str(local), offset, length, name)
+    with copy.open("wb") as file:
+        for data in storage.chunks(key, offset, length):
+            file.write(data)
+    return Piece(str(copy), 0, length, name)
+
+
+def _decompress(storage: Storage, key: str, suffix: str, target: Path, limit_bytes: int) -> None:
+    packed = storage.local_path(key)
+    if packed is None:
+        packed = target.with_suffix(".packed")
+        with packed.open("wb") as file:
+            for data in storage.chunks(key):
+                file.write(data)
+    written = 0
+    with packed.open("rb") as source, target.open("wb") as file:
+        try:
+            with OPENERS[suffix](source) as plain:
+                while data := plain.read(COPY_BYTES):
+                    written += len(data)
+                    if written > limit_bytes:
+                        raise InputError(
+                            f"{key}: decompresses to more than {limit_bytes} bytes (--decompressed-limit of the worker)"
+                        )
+                    file.write(data)
+        except (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile, ValueError) as error:
+            raise InputError(f"{key}: not a whole {suffix} file: {error}") from error
+        except OSError as error:
+            if error.errno is None:  # bz2 says "Invalid data stream" so
+                raise InputError(f"{key}: not a whole {suffix} file: {error}") from error
+            raise

@@ -1,0 +1,86 @@
+"""Stores the log of an attempt: whole at its end, and piece by piece while somebody follows the job."""
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from gomr.backends import Range
+from gomr.errors import CoordinatorError, StorageError
+from gomr.scheduling import keys
+from gomr.scheduling.claims import Claim
+from gomr.scheduling.cluster import Cluster
+
+FOLLOW_SECONDS = 1.0  # between looks for a follower, and between the pieces that are stored for one
+PIECE_BYTES_MAX = 1024 * 1024
+
+_log = structlog.get_logger("gomr")
+
+
+class LiveLog:
+    """Watches over one attempt's log file while the attempt runs (a context manager)."""
+
+    def __init__(self, cluster: Cluster, claim: Claim, path: Path, limit_bytes: int) -> None:
+        self._cluster = cluster
+        self._claim = claim
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._key = keys.log(claim.at.job, claim.at.stage, claim.index, claim.record.attempt)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="livelog", daemon=True)
+        self._pieces: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Start to watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Store the whole log, where there is any, and delete its pieces."""
+        self._ended.set()
+        self._thread.join()
+        if self._path.stat().st_size == 0:
+            return
+        text = capped(self._path, self._limit_bytes)
+        try:
+            self._cluster.retried(lambda: self._cluster.storage.put(self._key, text))
+            if self._pieces:
+                self._cluster.storage.delete(self._pieces)
+        except StorageError as problem:
+            _log.warning("log.lost", error=str(problem))
+
+    def _follow(self) -> None:
+        stored = 0
+        while not self._ended.wait(FOLLOW_SECONDS):
+            try:
+                size = self._path.stat().st_size
+                if size > stored and stored < self._limit_bytes and self._is_followed():
+                    with self._path.open("rb") as file:
+                        file.seek(stored)
+                        data = file.read(PIECE_BYTES_MAX)
+                    piece = f"{self._key}.live/{stored:012d}"
+                    self._cluster.storage.put(piece, data)
+                    self._pieces.append(piece)
+                    stored += len(data)
+            except (StorageError, CoordinatorError, OSError) as problem:
+                _log.debug("log.follow", error=str(problem))
+
+    def _is_followed(self) -> bool:
+        return bool(self._cluster.read(Range(keys.follower(self._claim.at.job), keys_only=True))[0].items)
+
+
+def capped(path: Path, limit_bytes: int) -> bytes:
+    """Return the file's bytes, of a larger one the first and the last, with a line that says so."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= limit_bytes:
+            return file.read()
+        head = file.read(limit_bytes // 2)
+        file.seek(size - limit_bytes // 2)
+        tail = file.read()
+    left_out = size - len(head) - len(tail)
+    return head + f"\n[... {left_out} bytes of log left out (--log-limit of the worker) ...]\n".encode() + tail

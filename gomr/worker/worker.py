@@ -1,0 +1,215 @@
+"""The worker's loop: each slot claims a task, runs it, and looks for the next; nobody tells it what to do."""
+
+import os
+import random
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import structlog
+
+from gomr.backends import Range
+from gomr.errors import CoordinatorError, GomrError, StorageError
+from gomr.executables import offers
+from gomr.job.linux import hide_memory
+from gomr.job.version import VERSION
+from gomr.model import JobHead, WorkerRecord
+from gomr.planning import Inputs
+from gomr.plugins import Plugins
+from gomr.scheduling import keys
+from gomr.scheduling.attempts import give_back
+from gomr.scheduling.claims import Claims
+from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.membership import Membership, new_worker_id
+from gomr.scheduling.status import matches, required
+from gomr.worker.attempt import AttemptRunner, Running
+from gomr.worker.executables import Executables
+from gomr.worker.scratch import ScratchFolder
+from gomr.worker.settings import WorkerSettings
+
+POLL_SECONDS_MIN, POLL_SECONDS_MAX = 0.25, 5.0  # idle looks, doubled each time: watches may fail, looks do not
+POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
+WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
+
+_log = structlog.get_logger("gomr")
+
+
+class Worker:
+    """One worker with its slots. `run` blocks; `drain` and `stop` may be called from a signal handler."""
+
+    def __init__(self, cluster: Cluster, plugins: Plugins, settings: WorkerSettings) -> None:
+        self.id = new_worker_id()
+        self._cluster = cluster
+        self._offers = offers()
+        self._draining = threading.Event()
+        self._stop_at = float("inf")
+        self._running: dict[str, Running] = {}
+        self._lock = threading.Lock()
+        self._unfit_jobs: set[str] = set()
+        self._scratch = ScratchFolder(settings.scratch_dir, self.id)
+        self._settings = replace(settings, scratch_dir=self._scratch.path)
+        record = WorkerRecord(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=settings.slot_count,
+            version=VERSION,
+            started_seconds=time.time(),
+            offers=self._offers,
+        )
+        self._membership = Membership(cluster, self.id, record, settings.lease_seconds, self._check_running)
+        self._executables = Executables(
+            cluster, settings, lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True)
+        )
+        self._claims = Claims(cluster, self.id, settings.lease_seconds, self._can_run)
+        self._inputs = Inputs(plugins.open_storage)
+        self._runner = AttemptRunner(cluster, plugins, self._inputs, self._executables, self._settings)
+        self.healthy = True
+
+    def run(self) -> None:
+        """Work until told to leave, or, with `once`, until there is nothing left to do."""
+        hide_memory()
+        self._cluster.identify()
+        self._membership.join()
+        _log.info("worker.started", worker=self.id, slots=self._settings.slot_count)
+        slots = [
+            threading.Thread(target=self._work, args=(number,), name=f"slot-{number}", daemon=True)
+            for number in range(self._settings.slot_count)
+        ]
+        watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
+        try:
+            for thread in (*slots, watcher):
+                thread.start()
+            for thread in slots:
+                while thread.is_alive():
+                    thread.join(0.1)
+                    if time.monotonic() > self._stop_at:
+                        self._stop_running()
+        finally:
+            self._draining.set()
+            watcher.join()
+            self._membership.leave()
+            self._inputs.close()
+            self._scratch.close()
+            _log.info("worker.ended", worker=self.id)
+
+    def drain(self) -> None:
+        """Claim no more; finish the tasks in hand, or give them back after the drain time."""
+        if not self._draining.is_set():
+            self._stop_at = time.monotonic() + self._settings.drain_seconds
+            self._draining.set()
+
+    def stop(self) -> None:
+        """Give the tasks in hand back now, and leave."""
+        self._stop_at = 0.0
+        self._draining.set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether this worker is on its way out."""
+        return self._draining.is_set()
+
+    def _work(self, number: int) -> None:
+        """Be one slot."""
+        pause = POLL_SECONDS_MIN
+        while not self._draining.is_set():
+            try:
+                claim = self._claims.claim()
+                if claim is None:
+                    if self._settings.once and self._claims.live_jobs == 0:
+                        return
+                    pause = self._wait(pause)
+                    continue
+                pause = POLL_SECONDS_MIN
+                with structlog.contextvars.bound_contextvars(
+                    job=claim.at.job,
+                    stage=claim.at.stage,
+                    task=claim.index,
+                    attempt=claim.record.attempt,
+                    worker=self.id,
+                ):
+                    self._run(Running(claim))
+            except (CoordinatorError, StorageError, GomrError) as error:
+                _log.warning("cluster.unavailable", slot=number, error=str(error))
+                self._draining.wait(POLL_SECONDS_MAX * random.random())  # noqa: S311 - jitter
+            except Exception:
+                _log.exception("slot.failed", slot=number)
+                self.healthy = False
+                self.drain()
+                raise
+
+    def _run(self, running: Running) -> None:
+        nonce = running.claim.record.nonce
+        with self._lock:
+            self._running[nonce] = running
+        self._publish_running()
+        try:
+            if self._draining.is_set():  # told to leave since the claim
+                give_back(self._cluster, running.claim)
+            elif not self._runner.run(running):
+                self.healthy = False
+                _log.error("worker.draining", reason="this machine cannot run tasks now: its disk is full")
+                self.drain()
+        finally:
+            with self._lock:
+                del self._running[nonce]
+            self._claims.release(running.claim)
+
+    def _wait(self, pause: float) -> float:
+        """Wait for a change of the queue, at most `pause` seconds; return the next pause."""
+        until = time.monotonic() + min(pause, self._claims.due_in_seconds) * (0.75 + random.random() / 2)  # noqa: S311
+        while not self._draining.is_set() and (left := until - time.monotonic()) > 0:
+            seconds, started = min(left, WAIT_SECONDS), time.monotonic()
+            self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), self._claims.revision, seconds)
+            if time.monotonic() - started < seconds * 0.9:
+                return POLL_SECONDS_MIN
+        longest = POLL_SECONDS_LIVE_MAX if self._claims.live_jobs else POLL_SECONDS_MAX
+        return min(2 * pause, longest)
+
+    def _can_run(self, job: str, head: JobHead) -> bool:
+        if self._settings.only_job and job != self._settings.only_job:
+            return False
+        if self._executables.refuses(head.executable):
+            return False
+        if matches(head.requires, self._offers):
+            return True
+        if job not in self._unfit_jobs:
+            self._unfit_jobs.add(job)
+            _log.warning("job.left", job=job, reason=f"this worker does not offer {required(head.requires)}")
+        return False
+
+    def _watch(self) -> None:
+        """Look at the tasks in hand whenever the queue changes: their job may have ended."""
+        revision = 0
+        while not self._draining.is_set():
+            try:
+                self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), revision, WAIT_SECONDS)
+                answer = self._cluster.transact((), [Range(keys.CLUSTER)])
+                if answer.revision != revision:
+                    revision = answer.revision
+                    self._check_running()
+            except CoordinatorError as error:
+                _log.debug("watch.failed", error=str(error))
+                self._draining.wait(POLL_SECONDS_MAX)
+
+    def _check_running(self) -> None:
+        """Stop tasks whose stage has ended, or that another worker has taken."""
+        with self._lock:
+            running = list(self._running.values())
+        for task in running:
+            at = task.claim.at
+            own, stage = self._cluster.read(Range(task.claim.key), Range(keys.stage(at.job, at.stage)))
+            kept = own.items and own.items[0].revision == task.claim.revision
+            if not kept or not stage.items or stage.items[0].revision != at.revision:
+                task.stop.set()
+
+    def _stop_running(self) -> None:
+        with self._lock:
+            for task in self._running.values():
+                task.give_back = True
+                task.stop.set()
+
+    def _publish_running(self) -> None:
+        with self._lock:
+            names = [f"{task.claim.at.job}/{task.claim.name}" for task in self._running.values()]
+        self._membership.update(lambda old: replace(old, running=names))
