@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from gomr.job.context import count, input_name, log, param
 from gomr.job.reducers import first, largest, smallest, total
-from gomr.job.version import VERSION as __version__
+from gomr.job.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from gomr.client import Client

@@ -101,7 +101,7 @@ class Storage(ABC):
             while data := file.read(COPY_BYTES):
                 writer.write(data)
 
-    def local_path(self, key: str) -> Path | None:
+    def local_path(self, key: str) -> Path | None:  # noqa: ARG002 - a storage without local files has none
         """Return the path of the object's file on this machine, where there is one: then nothing is copied."""
         return None
 

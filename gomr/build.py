@@ -187,7 +187,18 @@ def _lock(job_file: Path, wanted: list[str], folder: Path) -> Path:
         except ValueError:
             raise UsageError(f"{lock}: not a lock file of gomr; delete it to lock anew") from None
     made = folder / "made.lock"
-    command = [sys.executable, "-m", "pex.cli", "lock", "create", "--style", "strict", "-o", str(made), *wanted]
+    command = [
+        sys.executable,
+        "-m",
+        "pex.cli",
+        "lock",
+        "create",
+        "--style",
+        "strict",
+        "-o",
+        str(made),
+        *wanted,
+    ]
     _run(command, "cannot lock the dependencies")
     facts = json.loads(made.read_bytes())
     lock.write_text(json.dumps({"gomr_requirements": wanted, **facts}, indent=1, sort_keys=True) + "\n")

@@ -225,4 +225,3 @@ class Client:
             submitter=getpass.getuser(),
             version=VERSION,
         )
-

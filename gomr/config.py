@@ -54,7 +54,10 @@ class Config:
     ) -> None:
         self._flags = flags or {}
         self._environment = os.environ if environment is None else environment
-        files = [(folder or Path.cwd()) / PROJECT_FILE, self._user_folder("XDG_CONFIG_HOME", ".config") / "config.toml"]
+        files = [
+            (folder or Path.cwd()) / PROJECT_FILE,
+            self._user_folder("XDG_CONFIG_HOME", ".config") / "config.toml",
+        ]
         self._files = [(path, _read(path)) for path in [*files, MACHINE_FILE]]
         self._defaults = self._make_defaults()
 
@@ -95,7 +98,10 @@ class Config:
         """Return every setting with its value, secrets masked."""
         pairs = [(setting, self.lookup(setting.name)) for setting in SETTINGS]
         return [
-            (setting, Value(str(parse(value.value)), value.origin) if setting.is_url and value.value else value)
+            (
+                setting,
+                Value(str(parse(value.value)), value.origin) if setting.is_url and value.value else value,
+            )
             for setting, value in pairs
         ]
 

@@ -124,4 +124,5 @@ def _run(command: list[str], variables: dict[str, str], folder: str, user: str) 
             raise ExecutableRefused(
                 f"{command[0]}: did not answer `describe` within {DESCRIBE_SECONDS_MAX:g} s"
             ) from error
-    return output.decode("utf-8", "replace").strip()[-OUTPUT_CHARACTERS_MAX:]
+    text: str = output.decode("utf-8", "replace")
+    return text.strip()[-OUTPUT_CHARACTERS_MAX:]

@@ -11,7 +11,7 @@ from gomr.job.outputs import OUTPUT_FORMATS
 from gomr.planning import SPLIT_BYTES
 from gomr.scheduling.attempts import ATTEMPTS_MAX
 
-MEMORY_BYTES = 256 * 1024 * 1024  # what a task may collect and sort in; the spill budget is a share of it
+MEMORY_BYTES = 512 * 1024 * 1024  # what a task may collect and sort in; the spill budget is a share of it
 MEMORY_BYTES_MIN = 8 * 1024 * 1024
 TASK_SECONDS = 3600.0  # a task of an hour has either far too much to do, or hangs
 ATTEMPTS_LIMIT = 100

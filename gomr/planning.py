@@ -14,8 +14,8 @@ from gomr.errors import Denied, NotFound, Unavailable, UnavailableError, UsageEr
 from gomr.model import Input
 from gomr.urls import parse
 
-SPLIT_BYTES = 32 * 1024 * 1024  # some seconds of work in Python: short enough to lose, long enough to pay for itself
-PARTITION_BYTES = 32 * 1024 * 1024
+SPLIT_BYTES = 16 * 1024 * 1024  # some seconds of work in Python: short enough to lose, long enough to pay for itself
+PARTITION_BYTES = 16 * 1024 * 1024
 PARTITIONS_DEFAULT_MAX = 64
 PIECES_PER_SPLIT_MAX = 1000
 TASKS_MAX = 100_000  # a job record of some 10 MB, which every worker reads once
@@ -89,7 +89,11 @@ class Inputs:
 
 
 def cut(
-    inputs: Sequence[Input], split_bytes: int, *, splittable: bool, locate: Callable[[str], tuple[Storage, str]]
+    inputs: Sequence[Input],
+    split_bytes: int,
+    *,
+    splittable: bool,
+    locate: Callable[[str], tuple[Storage, str]],
 ) -> list[list[Piece]]:
     """Cut `inputs` into splits of about `split_bytes`. Raises UsageError where they would be too many."""
     splits: list[list[Piece]] = []
@@ -160,7 +164,7 @@ def _local_files(pattern: str) -> Iterator[Path]:
     elif path.is_dir():
         yield from sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
     else:
-        for name in sorted(glob.glob(str(path), recursive=True)):
+        for name in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 - absolute patterns too
             if Path(name).is_file():
                 yield Path(name)
 
@@ -173,4 +177,6 @@ def _glob_pattern(pattern: str) -> re.Pattern[str]:
     """Return a wildcard as a regular expression: `**` crosses folders, `*` and `?` do not."""
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
     meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meaning.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts) + r"\Z")
+    return re.compile(
+        "".join(meaning.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts) + r"\Z"
+    )

@@ -29,6 +29,7 @@ BUILTIN = {
     "process": "gomr.builtin.process",
 }
 T = TypeVar("T")
+Hook = Callable[[], list[Iterable[Backend[T]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,18 @@ class Plugins:
 
     def open_storage(self, url: str) -> Storage:
         """Open the storage at `url`. Raises ConfigurationError where no plugin serves its scheme."""
-        return self._open(url, "storage", lambda: self.manager.hook.gomr_storages())
+        hook: Hook[Storage] = self.manager.hook.gomr_storages
+        return self._open(url, "storage", hook)
 
     def open_coordinator(self, url: str) -> Coordinator:
         """Open the coordinator at `url`. Raises ConfigurationError where no plugin serves its scheme."""
-        return self._open(url, "coordinator", lambda: self.manager.hook.gomr_coordinators())
+        hook: Hook[Coordinator] = self.manager.hook.gomr_coordinators
+        return self._open(url, "coordinator", hook)
 
     def open_log_sink(self, url: str) -> LogSink:
         """Open the log sink at `url`. Raises ConfigurationError where no plugin serves its scheme."""
-        return self._open(url, "log sink", lambda: self.manager.hook.gomr_log_sinks())
+        hook: Hook[LogSink] = self.manager.hook.gomr_log_sinks
+        return self._open(url, "log sink", hook)
 
     def infos(self) -> list[PluginInfo]:
         """Describe every plugin; where nothing was asked for by --plugins, installed ones are loaded first."""
@@ -85,7 +89,7 @@ class Plugins:
             self._load_rest()
         return [self._info(name, plugin) for name, plugin in sorted(self.manager.list_name_plugin()) if plugin]
 
-    def _open(self, text: str, kind: str, backends: Callable[[], list[Iterable[Backend[T]]]]) -> T:
+    def _open(self, text: str, kind: str, backends: "Hook[T]") -> T:
         url = parse(text)
         known = self._schemes(backends())
         if url.scheme not in known and self._discovers:
@@ -167,7 +171,7 @@ class Plugins:
             if not caller.spec or not caller.spec.opts.get("firstresult")
             for implementation in caller.get_hookimpls()
             if implementation.plugin is plugin
-            for backend in implementation.function()
+            for backend in _offered(implementation.function)
         ]
         return PluginInfo(
             name=name,
@@ -183,8 +187,6 @@ def installed() -> list[metadata.EntryPoint]:
     return [entry for entry in metadata.entry_points(group=GROUP) if entry.name not in BUILTIN]
 
 
-
-
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigurationError(f"plugin {str(path)!r}: no such file")
@@ -195,6 +197,12 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses and pickle look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def _offered(implementation: Callable[..., Any]) -> Iterable[Backend[Any]]:
+    """Return what an implementation of a registration hook offers."""
+    offered: Iterable[Backend[Any]] = implementation()
+    return offered
 
 
 def _origin(backend: Backend[Any]) -> str:

@@ -63,7 +63,9 @@ def refuse_unless_done(job: str, head: JobHead) -> None:
         raise JobFailed(failure_message(job, head))
     if head.state == CANCELLED:
         raise JobCancelled(f"job {job} was cancelled; `gomr rerun {job}` goes on from its finished tasks")
-    raise NotFoundError(f"job {job} is {head.state}: it has no result yet; `gomr status {job} --watch` shows how far it is")
+    raise NotFoundError(
+        f"job {job} is {head.state}: it has no result yet; `gomr status {job} --watch` shows how far it is"
+    )
 
 
 def failure_message(job: str, head: JobHead) -> str:

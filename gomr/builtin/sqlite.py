@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from gomr.backends import (
     Answer,
@@ -28,7 +29,19 @@ from gomr.urls import URL
 POLL_SECONDS = 0.005  # PRAGMA data_version costs some 5 microseconds: a tenth of a percent of a core
 BUSY_SLEEP_SECONDS_MAX = 0.005  # our own jittered retry has half the tail of SQLite's busy handler
 DELETIONS_KEPT = 1000  # revisions whose deletions `wait` can tell apart; older waiters just read again
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre"}
+NETWORK_FILE_SYSTEMS = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "fuse.sshfs",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "lustre",
+}
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS kv (k TEXT PRIMARY KEY, v BLOB NOT NULL, m INTEGER NOT NULL, lease INTEGER NOT NULL)
@@ -175,7 +188,7 @@ class SqliteCoordinator(Coordinator):
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def _write(self, statement: str, values: tuple[object, ...], timeout_seconds: float) -> list[tuple[object, ...]]:
+    def _write(self, statement: str, values: tuple[object, ...], timeout_seconds: float) -> list[Any]:
         with self._lock:
             try:
                 self._begin("BEGIN IMMEDIATE", time.monotonic() + timeout_seconds)
@@ -211,9 +224,10 @@ class SqliteCoordinator(Coordinator):
 
     def _apply(self, operation: Put | Delete, revision: int) -> bool:
         if isinstance(operation, Put):
-            if operation.lease and not self._db.execute(
-                "SELECT 1 FROM lease WHERE id = ?", (operation.lease,)
-            ).fetchone():
+            if (
+                operation.lease
+                and not self._db.execute("SELECT 1 FROM lease WHERE id = ?", (operation.lease,)).fetchone()
+            ):
                 raise Refused(f"lease {operation.lease} is gone")
             self._db.execute(
                 "INSERT OR REPLACE INTO kv (k, v, m, lease) VALUES (?, ?, ?, ?)",
@@ -224,16 +238,16 @@ class SqliteCoordinator(Coordinator):
         return self._delete(where, values, revision)
 
     def _delete(self, where: str, values: tuple[object, ...], revision: int) -> bool:
-        self._db.execute(f"INSERT INTO deletion SELECT ?, k FROM kv WHERE {where}", (revision, *values))  # noqa: S608 - ours
-        return self._db.execute(f"DELETE FROM kv WHERE {where}", values).rowcount > 0  # noqa: S608 - ours
+        self._db.execute(f"INSERT INTO deletion SELECT ?, k FROM kv WHERE {where}", (revision, *values))
+        return self._db.execute(f"DELETE FROM kv WHERE {where}", values).rowcount > 0
 
     def _range(self, operation: Range) -> Found:
         where, values = _where(operation.key, operation.end)
-        count = int(self._db.execute(f"SELECT count(*) FROM kv WHERE {where}", values).fetchone()[0])  # noqa: S608 - ours
+        count = int(self._db.execute(f"SELECT count(*) FROM kv WHERE {where}", values).fetchone()[0])
         if operation.count_only:
             return Found((), count)
         rows = self._db.execute(
-            f"SELECT k, {'zeroblob(0)' if operation.keys_only else 'v'}, m FROM kv WHERE {where} ORDER BY k LIMIT ?",  # noqa: S608 - ours
+            f"SELECT k, {'zeroblob(0)' if operation.keys_only else 'v'}, m FROM kv WHERE {where} ORDER BY k LIMIT ?",
             (*values, operation.limit or -1),
         )
         return Found(tuple(Item(key, bytes(value), revision) for key, value, revision in rows), count)
@@ -276,7 +290,7 @@ def _changed(db: sqlite3.Connection, key: str, end: str, after_revision: int) ->
         if latest > after_revision + DELETIONS_KEPT:
             return True
         return any(
-            db.execute(f"SELECT 1 FROM {table} WHERE {where} AND m > ? LIMIT 1", (*values, after_revision)).fetchone()  # noqa: S608 - ours
+            db.execute(f"SELECT 1 FROM {table} WHERE {where} AND m > ? LIMIT 1", (*values, after_revision)).fetchone()
             for table in ("kv", "deletion")
         )
     except sqlite3.OperationalError as error:
@@ -293,7 +307,12 @@ def _translated(error: sqlite3.Error) -> Unknown | Refused:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return Refused("the disk of the coordinator's database is full")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN):
+    if code in (
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CANTOPEN,
+    ):
         return Refused(f"the coordinator's database cannot be written: {error}")
     return Unknown(f"the coordinator's database: {error}")
 

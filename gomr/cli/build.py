@@ -29,9 +29,7 @@ def command(
     from gomr.build import build
     from gomr.config import Config
 
-    built = build(
-        job_file, output, cache_dir=Config().path("cache_dir"), requirements=requirement, include=include
-    )
+    built = build(job_file, output, cache_dir=Config().path("cache_dir"), requirements=requirement, include=include)
     if built.cached:
         click.echo("unchanged since an earlier build", err=True)
     if as_json:

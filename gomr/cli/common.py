@@ -14,22 +14,6 @@ from gomr.units import parse_size
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Size(click.ParamType):
-    """A size such as 4096, 32MB or 1GiB, as bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the size in bytes."""
-        try:
-            return parse_size(value)
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
-SIZE = Size()
-
-
 def cluster_options(function: F) -> F:
     """Add the options that say which cluster a command talks to."""
     for option in (
@@ -48,9 +32,9 @@ def job_options(function: F) -> F:
         click.option("--format", "output_format", type=click.Choice(["text", "json"]), help="Lines of the result."),
         click.option("--max-attempts", type=int, metavar="N", help="Tries of a task before the job fails [4]."),
         click.option("--task-timeout", type=float, metavar="SECONDS", help="Time of one task [3600]."),
-        click.option("--memory", type=SIZE, metavar="SIZE", help="What a task collects and sorts in [256MiB]."),
+        click.option("--memory", type=parse_size, metavar="SIZE", help="What a task collects and sorts in [512MiB]."),
         click.option("--name", metavar="X", default="", help="Start of the job id [the job file's name]."),
-        click.option("--split-size", type=SIZE, metavar="SIZE", help="Input of one map task [32MiB]."),
+        click.option("--split-size", type=parse_size, metavar="SIZE", help="Input of one map task [16MiB]."),
         click.option("--partitions", type=int, metavar="N", help="Reduce tasks, and parts of the result."),
         click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter of the job; repeatable."),
     ):

@@ -22,7 +22,10 @@ def command(as_json: bool, storage: str | None, coordinator: str | None, plugins
     shown = Config({"storage": storage, "coordinator": coordinator, "plugins": plugins}).shown()
     if as_json:
         print_json(
-            {setting.name: {"value": value.value, "origin": value.origin, "about": setting.summary} for setting, value in shown}
+            {
+                setting.name: {"value": value.value, "origin": value.origin, "about": setting.summary}
+                for setting, value in shown
+            }
         )
         return
     print_table(

@@ -14,9 +14,12 @@ import click
 from gomr.errors import CoordinatorError, GomrError, StorageError
 from gomr.job.version import VERSION
 
-COMMANDS = (
-    "run build submit worker status jobs workers tasks result logs cancel rerun rm gc plugins doctor config completion"
-).split()
+COMMANDS = [
+    *("run", "build", "submit", "worker"),
+    *("status", "jobs", "workers", "tasks", "result", "logs"),
+    *("cancel", "rerun", "rm", "gc"),
+    *("plugins", "doctor", "config", "completion"),
+]
 EXIT_UNAVAILABLE = 5
 EXIT_INTERRUPTED = 130
 STATUSES = """\b

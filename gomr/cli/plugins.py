@@ -28,7 +28,13 @@ def command(plugins: str | None, as_json: bool) -> None:
     print_table(
         ("plugin", "version", "hooks", "schemes", "path"),
         [
-            (info.name, info.version or "built in", " ".join(info.hooks), " ".join(info.schemes) or "-", info.path)
+            (
+                info.name,
+                info.version or "built in",
+                " ".join(info.hooks),
+                " ".join(info.schemes) or "-",
+                info.path,
+            )
             for info in infos
         ],
     )

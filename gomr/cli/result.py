@@ -14,7 +14,9 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("job")
-@click.option("-o", "--output", default=STANDARD_OUTPUT, help="File to write, whole or not at all [-: standard output].")
+@click.option(
+    "-o", "--output", default=STANDARD_OUTPUT, help="File to write, whole or not at all [-: standard output]."
+)
 @cluster_options
 def command(job: str, output: str, storage: str | None, coordinator: str | None, plugins: str | None) -> None:
     """Write the result of JOB: its parts one after the other, keys in order within each."""

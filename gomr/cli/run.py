@@ -59,7 +59,9 @@ def _work(client: Any, job: str, settings: Any) -> None:
     def check(status: JobStatus) -> None:
         nonlocal was_alive
         if status.state == RUNNING and not was_alive:
-            raise UnavailableError(f"the worker stopped (it said why above); to go on with job {job}: gomr worker --once")
+            raise UnavailableError(
+                f"the worker stopped (it said why above); to go on with job {job}: gomr worker --once"
+            )
         was_alive = thread.is_alive()
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -24,7 +24,12 @@ Examples:
 @click.option("--watch", is_flag=True, help="Show progress until the job ends.")
 @cluster_options
 def command(
-    job: str | None, as_json: bool, watch: bool, storage: str | None, coordinator: str | None, plugins: str | None
+    job: str | None,
+    as_json: bool,
+    watch: bool,
+    storage: str | None,
+    coordinator: str | None,
+    plugins: str | None,
 ) -> None:
     """Show how far JOB is (the start of its id is enough); without JOB, every running job."""
     with open_client(storage, coordinator, plugins) as client:
@@ -54,7 +59,13 @@ def _print(status: JobStatus) -> None:
     print_table(
         ("stage", "state", "done", "running", "waiting"),
         [
-            (f"  {stage.stage}", stage.state, f"{stage.done} of {stage.tasks} done", f"{stage.running} running", f"{stage.waiting} waiting")
+            (
+                f"  {stage.stage}",
+                stage.state,
+                f"{stage.done} of {stage.tasks} done",
+                f"{stage.running} running",
+                f"{stage.waiting} waiting",
+            )
             for stage in status.stages
         ],
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from gomr.cli.common import SIZE, cluster_options, log_to_sinks, open_client
+from gomr.cli.common import cluster_options, log_to_sinks, open_client
+from gomr.units import parse_size
 
 EXIT_UNHEALTHY = 5
 EPILOG = """\b
@@ -25,19 +26,24 @@ SIGTERM or Ctrl-C: finish the tasks in hand, or give them back after --drain-sec
 @click.option("--exec-per-task", is_flag=True, help="Execute each task anew, instead of forking it from a server.")
 @click.option("--lease-seconds", type=click.FloatRange(2.0, 3600.0), help="Silence after which others take over [15].")
 @click.option("--drain-seconds", type=float, help="For tasks in hand after SIGTERM [30].")
-@click.option("--memory-limit", type=SIZE, help="A task that holds more is killed [80% of the machine / slots].")
+@click.option("--memory-limit", type=parse_size, help="A task that holds more is killed [80% of the machine / slots].")
 @click.option("--open-files", type=int, help="Open files of a task [1024].")
-@click.option("--output-limit", type=SIZE, help="The largest file a task may write [64GiB].")
-@click.option("--scratch-limit", type=SIZE, help="All sorted runs of a task [64GiB].")
-@click.option("--decompressed-limit", type=SIZE, help="What a compressed input may become [64GiB].")
-@click.option("--log-limit", type=SIZE, help="The log of one attempt [10MiB].")
-@click.option("--cache-limit", type=SIZE, help="All executables on this machine [10GiB].")
+@click.option("--output-limit", type=parse_size, help="The largest file a task may write [64GiB].")
+@click.option("--scratch-limit", type=parse_size, help="All sorted runs of a task [64GiB].")
+@click.option("--decompressed-limit", type=parse_size, help="What a compressed input may become [64GiB].")
+@click.option("--log-limit", type=parse_size, help="The log of one attempt [10MiB].")
+@click.option("--cache-limit", type=parse_size, help="All executables on this machine [10GiB].")
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Executables of this machine.")
 @click.option("--scratch-dir", type=click.Path(path_type=Path), help="Files of running tasks.")
 @click.option("--run-as", metavar="USER", help="Run jobs as this user (the worker must be root).")
 @cluster_options
 def command(
-    storage: str | None, coordinator: str | None, plugins: str | None, cache_dir: Path | None, scratch_dir: Path | None, **options: Any
+    storage: str | None,
+    coordinator: str | None,
+    plugins: str | None,
+    cache_dir: Path | None,
+    scratch_dir: Path | None,
+    **options: Any,
 ) -> int:
     """Run tasks of any job of the cluster. Start as many workers as you like, wherever the cluster can be reached.
 

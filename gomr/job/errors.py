@@ -1,11 +1,11 @@
 """What can go wrong inside an executable, and how it is told to the worker.
 
-    JobError
-    ├── DefinitionError    the job file is not a job: a name missing, misspelt, or of the wrong arity
-    ├── UserError          the user's own function raised, with the record that made it
-    ├── PairError          a mapper, combiner or reducer gave something that is not a usable pair
-    ├── ContractError      the worker's task file is not one that this executable understands
-    └── HostError          the machine failed the task: disk full, damaged block
+JobError
+├── DefinitionError    the job file is not a job: a name missing, misspelt, or of the wrong arity
+├── UserError          the user's own function raised, with the record that made it
+├── PairError          a mapper, combiner or reducer gave something that is not a usable pair
+├── ContractError      the worker's task file is not one that this executable understands
+└── HostError          the machine failed the task: disk full, damaged block
 """
 
 import errno

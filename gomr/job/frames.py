@@ -93,6 +93,8 @@ def read_entries(file: BinaryIO, length: int) -> Iterator[Entry]:
 
 def _weight(values: list[Any]) -> int:
     """Return the size of a value in units of an ordinary record, from a sample."""
+    if not values or values[0].__class__ is int:
+        return 1
     step = len(values) // _SAMPLE + 1
     sizes = [size_of(value) for value in values[::step]]
     return max(1, sum(sizes) // (len(sizes) or 1) // ORDINARY_RECORD_BYTES)

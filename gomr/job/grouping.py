@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gomr.job.errors import PairError
-from gomr.job.keys import Key, check_key, sort_keys
+from gomr.job.keys import Key, check_key, order_kind
 from gomr.job.reducers import KnownReducer, total
 from gomr.job.runs import Partitioning, Run, RunStore, merged
 from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
 
+_ABSENT = object()
 Combine = Callable[[Key, Iterator[Any]], Iterable[Any]]
 
 
@@ -24,7 +25,12 @@ class Grouper:
     """
 
     def __init__(
-        self, store: RunStore, budget_bytes: int, *, combiner: Combine | None = None, partitioning: Partitioning
+        self,
+        store: RunStore,
+        budget_bytes: int,
+        *,
+        combiner: Combine | None = None,
+        partitioning: Partitioning,
     ) -> None:
         self._store = store
         self._budget_bytes = budget_bytes
@@ -71,10 +77,13 @@ class Grouper:
 
     def flat(self, partition: int) -> tuple[list[Key], list[Any]] | None:
         """Return `(keys, values)` of `partition`, one value a key, or None where it is not as simple as that."""
-        if self._runs or self._fold is None:
+        if self._runs:
             return None
         keys = self._partitioned()[partition]
-        return keys, [self._groups[key] for key in keys]
+        values = [self._groups[key] for key in keys]
+        if self._fold is not None:
+            return keys, values
+        return (keys, [value for (value,) in values]) if set(map(len, values)) <= {1} else None
 
     @property
     def spills(self) -> int:
@@ -86,11 +95,15 @@ class Grouper:
         assert fold is not None
         for pair in pairs:
             added += 1
-            key, value = _unpacked(pair) if type(pair) is not tuple or len(pair) != 2 else pair
+            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
             try:
-                before = groups[key]
-            except (KeyError, TypeError):
+                before = groups.get(key, _ABSENT)
+            except TypeError:  # unhashable
                 check_key(key)
+                raise
+            if before is _ABSENT:
+                if key.__class__ is not str:
+                    check_key(key)
                 groups[key] = value
                 used += size_of(key) + size_of(value) + KEY_OVERHEAD_BYTES
             else:
@@ -105,11 +118,17 @@ class Grouper:
         budget = self._budget_bytes
         for pair in pairs:
             added += 1
-            key, value = _unpacked(pair) if type(pair) is not tuple or len(pair) != 2 else pair
+            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
             try:
-                groups[key].append(value)
-            except (KeyError, TypeError):
+                values = groups.get(key)
+            except TypeError:  # unhashable
                 check_key(key)
+                raise
+            if values is not None:
+                values.append(value)
+            else:
+                if key.__class__ is not str:
+                    check_key(key)
                 groups[key] = [value]
                 used += size_of(key) + KEY_OVERHEAD_BYTES
             used += NUMBER_BYTES if value.__class__ is int else size_of(value)
@@ -125,8 +144,10 @@ class Grouper:
         """Make room: combine in memory, and write a run where that does not free half of the budget."""
         if self._combiner is not None and self._fold is None:
             self._combine()
-            if self._used_bytes < self._budget_bytes // 2:
-                return
+            sizes = (
+                size_of(key) + KEY_OVERHEAD_BYTES + sum(map(size_of, values)) for key, values in self._groups.items()
+            )
+            self._used_bytes = sum(sizes)
         if self._used_bytes > self._budget_bytes // 2:
             self._spill()
 
@@ -137,35 +158,26 @@ class Grouper:
 
     def _combine(self) -> None:
         assert self._combiner is not None
-        groups, used = {}, 0
-        for key, given in self._groups.items():
-            values = combined(self._combiner, key, given) if len(given) > 1 else given
-            if values:  # a combiner that yields nothing takes the key away
-                groups[key] = values
-                used += size_of(key) + KEY_OVERHEAD_BYTES + sum(map(size_of, values))
-        self._groups = groups
-        self._used_bytes = used
+        groups, emptied = self._groups, []
+        for key, values in groups.items():
+            if len(values) > 1:
+                groups[key] = after = combined(self._combiner, key, values)
+                if not after:
+                    emptied.append(key)
+        for key in emptied:  # a combiner that yields nothing takes the key away
+            del groups[key]
 
     def _partitioned(self) -> list[list[Key]]:
         """Return the keys in memory, sorted, by partition; worked out once, after the last pair."""
         if self._sorted is None:
-            of, count = self._partitioning.of, self._partitioning.count
-            if count == 1 and of is None:
-                self._sorted = [sort_keys(self._groups)]
-            else:
-                parts: list[list[Key]] = [[] for _ in range(count)]
-                for key in self._groups:
-                    parts[self._partitioning.partition(key)].append(key)
-                self._sorted = [sort_keys(part) for part in parts]
+            self._sorted = self._partitioning.deal(self._groups)
         return self._sorted
 
     def _spill(self) -> None:
         groups = self._groups
         single = self._fold is not None
-        entries = [
-            ((key, [groups[key]] if single else groups[key]) for key in keys) for keys in self._partitioned()
-        ]
-        self._runs.append(self._store.write(entries))
+        entries = [((key, [groups[key]] if single else groups[key]) for key in keys) for keys in self._partitioned()]
+        self._runs.append(self._store.write(entries, order_kind(groups)))
         self._groups = {}
         self._sorted = None
         self._used_bytes = 0
@@ -175,7 +187,7 @@ def combined(combiner: Combine, key: Key, values: list[Any]) -> list[Any]:
     """Return the values that `combiner` makes of `values`. Raises PairError where it yields another key."""
     result = []
     for pair in combiner(key, iter(values)) or ():
-        new_key, value = _unpacked(pair)
+        new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
         if new_key != key:
             raise PairError(f"combiner: given key {key!r:.200} it yielded key {new_key!r:.200}; it must keep the key")
         result.append(value)

@@ -75,7 +75,11 @@ def describe(module: str, path: Path) -> int:
 
 def requirements() -> dict[str, Any]:
     """Return the interpreter this executable needs, and the platform where it holds compiled code."""
-    return {"contract": CONTRACT_VERSION, "python": python_tag(), "platform": platform_tag() if _compiled() else None}
+    return {
+        "contract": CONTRACT_VERSION,
+        "python": python_tag(),
+        "platform": platform_tag() if _compiled() else None,
+    }
 
 
 def python_tag() -> str:

@@ -12,7 +12,7 @@ from gomr.job.frames import write_entries, write_flat
 from gomr.job.grouping import Grouper
 from gomr.job.runs import Partitioning, RunStore
 
-SPILL_SHARE = 0.4  # of --memory for collected pairs; the interpreter, a frame being written and sorting take the rest
+SPILL_SHARE = 0.5  # of --memory for collected pairs; the interpreter, a frame being written and sorting take the rest
 SPILL_BYTES_MIN = 2 * 1024 * 1024
 
 

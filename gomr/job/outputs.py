@@ -1,8 +1,8 @@
 """Output formats: how the pairs of a reducer (or of a map-only mapper) become lines of a result.
 
-`text`: `key<TAB>value`. A str stands as it is, bytes as the text they spell, anything else as Python's repr. Backslash,
-tab, newline and carriage return inside are written `\\\\`, `\\t`, `\\n`, `\\r`, and a character that is no UTF-8 text as
-`\\uXXXX`; `parse_text` turns a line back. `json`: `{"key": ..., "value": ...}`, one object a line, ASCII.
+`text`: `key<TAB>value`. A str stands as it is, bytes as the text they spell, anything else as Python's repr.
+Backslash, tab, newline and carriage return inside are written `\\\\`, `\\t`, `\\n`, `\\r`, and a character that is no
+UTF-8 text as `\\uXXXX`; `parse_text` turns a line back. `json`: `{"key": ..., "value": ...}`, one object a line, ASCII.
 """
 
 import json

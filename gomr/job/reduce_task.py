@@ -39,9 +39,7 @@ def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
 
 def _grouped(definition: JobDefinition, task: TaskFile) -> Grouper:
     """Read every block, in split order."""
-    grouper = Grouper(
-        run_store(task), spill_bytes(task), combiner=definition.combiner, partitioning=Partitioning(1)
-    )
+    grouper = Grouper(run_store(task), spill_bytes(task), combiner=definition.combiner, partitioning=Partitioning(1))
     for block in task.inputs:
         with Path(block.path).open("rb") as file:
             file.seek(block.offset)

@@ -41,12 +41,12 @@ class ForkServer:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._send({"ready": True})
         while True:
-            readable, _, _ = select.select([self._control, self._wake_read], [], [])
+            readable = select.select([self._control.fileno(), self._wake_read], [], [])[0]
             if self._wake_read in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
                 self._reap()
-            if self._control in readable and not self._receive():
+            if self._control.fileno() in readable and not self._receive():
                 break
         for pid in self._running:
             _kill_session(pid)

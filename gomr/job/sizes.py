@@ -8,7 +8,7 @@ from sys import getsizeof
 from typing import Any
 
 KEY_OVERHEAD_BYTES = 190  # a dict entry at its usual load, and an empty list of values with one slot
-NUMBER_BYTES = 40  # an int beyond the small ones, and its slot in a list
+NUMBER_BYTES = 32  # between a small int, which takes only its slot in a list, and a large one with its slot
 _DEPTH_MAX = 4
 _SAMPLE = 16
 
@@ -16,6 +16,8 @@ _SAMPLE = 16
 def size_of(value: Any, depth: int = 0) -> int:
     """Estimate the bytes of `value`, containers with their contents."""
     kind = type(value)
+    if kind is str or kind is bytes:
+        return getsizeof(value) + 8
     if kind is int or kind is float or value is None:
         return NUMBER_BYTES
     size = getsizeof(value) + 8

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gomr.backends import Compare, Delete, Operation, Put, Range, Revision
-from gomr.model import ATTEMPT_WAITS, FAILED, OPEN, RUNNING, STOPPED, DoneRecord, JobHead, StageRecord, TaskRecord
+from gomr.model import (
+    ATTEMPT_WAITS,
+    FAILED,
+    OPEN,
+    RUNNING,
+    STOPPED,
+    DoneRecord,
+    JobHead,
+    StageRecord,
+    TaskRecord,
+)
 from gomr.scheduling import keys
 from gomr.scheduling.claims import Claim
 from gomr.scheduling.cluster import Cluster

@@ -12,7 +12,16 @@ import structlog
 
 from gomr.backends import Compare, Item, Put, Range, Revision, Version
 from gomr.errors import GomrError
-from gomr.model import ATTEMPT_RUNS, ATTEMPT_WAITS, OPEN, RECORD_FORMAT, RUNNING, JobHead, StageRecord, TaskRecord
+from gomr.model import (
+    ATTEMPT_RUNS,
+    ATTEMPT_WAITS,
+    OPEN,
+    RECORD_FORMAT,
+    RUNNING,
+    JobHead,
+    StageRecord,
+    TaskRecord,
+)
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import StageView, close, fold

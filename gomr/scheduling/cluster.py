@@ -39,7 +39,10 @@ class Cluster:
             if not self.retried(lambda: self.storage.create(keys.CLUSTER_OBJECT, data)):
                 stored = json.loads(self.storage.read(keys.CLUSTER_OBJECT))["id"]
         answer = self.transact(
-            [Version(keys.CLUSTER, exists=False)], [Put(keys.CLUSTER, stored.encode())], [Range(keys.CLUSTER)], durable=True
+            [Version(keys.CLUSTER, exists=False)],
+            [Put(keys.CLUSTER, stored.encode())],
+            [Range(keys.CLUSTER)],
+            durable=True,
         )
         if not answer.ok and answer.found[0].items[0].value.decode() != stored:
             raise ConfigurationError(

@@ -46,7 +46,7 @@ class Membership:
         self._lock = threading.Lock()
         self._hurry = threading.Event()
         self._is_written = False
-        self._stopped = False
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
 
     def join(self) -> None:
@@ -64,7 +64,7 @@ class Membership:
 
     def leave(self) -> None:
         """Stop beating and end the lease, so that nobody waits for it."""
-        self._stopped = True
+        self._stopped.set()
         self._hurry.set()
         self._thread.join()
         try:
@@ -86,9 +86,9 @@ class Membership:
     def _keep(self) -> None:
         """Beat at a third of the lease; a lease that is gone is asked for anew. Work goes on meanwhile."""
         next_beat = time.monotonic()
-        while not self._stopped:
+        while not self._stopped.is_set():
             self._hurry.wait(max(0.0, next_beat - time.monotonic()))
-            if self._stopped:
+            if self._stopped.is_set():
                 return
             self._hurry.clear()
             next_beat = time.monotonic() + self._lease_seconds / HEARTBEATS_PER_LEASE

@@ -66,7 +66,10 @@ def fold(cluster: Cluster, at: StageView, chunk: int) -> None:
     value = json.dumps({"record": digest, "tasks": len(facts)}).encode()
     folded = keys.chunks(at.job, at.stage)
     answer = cluster.transact(
-        [Version(keys.chunk(at.job, at.stage, chunk), exists=False), Revision(keys.stage(at.job, at.stage), at.revision)],
+        [
+            Version(keys.chunk(at.job, at.stage, chunk), exists=False),
+            Revision(keys.stage(at.job, at.stage), at.revision),
+        ],
         [
             Put(keys.chunk(at.job, at.stage, chunk), value),
             Delete(prefix, keys.end_of(prefix)),
@@ -83,7 +86,11 @@ def close(cluster: Cluster, at: StageView) -> None:
     items = cluster.read(Range(prefix, keys.end_of(prefix)))[0].items
     if len(items) != at.record.chunks:
         return
-    manifest = {"stage": at.stage, "tasks": at.record.tasks, "chunks": [json.loads(item.value)["record"] for item in items]}
+    manifest = {
+        "stage": at.stage,
+        "tasks": at.record.tasks,
+        "chunks": [json.loads(item.value)["record"] for item in items],
+    }
     data = json.dumps(manifest).encode()
     digest = hashlib.sha256(data).hexdigest()
     manifest_key = keys.manifest(at.job, at.stage, digest)
@@ -131,7 +138,8 @@ def chunk_facts(cluster: Cluster, job: str, stage: str, digest: str) -> list[Tas
     key = keys.chunk_record(job, stage, digest)
     tasks: list[dict[str, Any]] = json.loads(cluster.retried(lambda: cluster.storage.read(key)))
     return [
-        TaskFacts(task["index"], DoneRecord.from_json(json.dumps(task).encode()), task["blocks"] or []) for task in tasks
+        TaskFacts(task["index"], DoneRecord.from_json(json.dumps(task).encode()), task["blocks"] or [])
+        for task in tasks
     ]
 
 

@@ -119,9 +119,13 @@ def tasks(cluster: Cluster, job: str) -> list[TaskStatus]:
         in_flight, done, folded = (keys.tasks(job, stage), keys.done(job, stage), keys.chunks(job, stage))
         found = cluster.read(*(Range(prefix, keys.end_of(prefix)) for prefix in (in_flight, done, folded)))
         for item in found[0].items:
-            known[keys.number_of(item.key)] = _in_flight(stage, keys.number_of(item.key), TaskRecord.from_json(item.value))
+            known[keys.number_of(item.key)] = _in_flight(
+                stage, keys.number_of(item.key), TaskRecord.from_json(item.value)
+            )
         for item in found[1].items:
-            known[keys.number_of(item.key)] = _finished(stage, keys.number_of(item.key), DoneRecord.from_json(item.value))
+            known[keys.number_of(item.key)] = _finished(
+                stage, keys.number_of(item.key), DoneRecord.from_json(item.value)
+            )
         for item in found[2].items:
             for facts in chunk_facts(cluster, job, stage, json.loads(item.value)["record"]):
                 known[facts.index] = _finished(stage, facts.index, facts.done)
@@ -188,9 +192,7 @@ def _notes(cluster: Cluster, head: JobHead) -> list[str]:
         return ["no worker is alive; start one: gomr worker"]
     if not any(matches(head.requires, worker.offers) for worker in alive.values()):
         return [f"no worker offers {required(head.requires)}"]
-    refusals = {
-        worker.refused[head.executable] for worker in alive.values() if head.executable in worker.refused
-    }
+    refusals = {worker.refused[head.executable] for worker in alive.values() if head.executable in worker.refused}
     return [f"refused by a worker: {reason}" for reason in sorted(refusals)]
 
 

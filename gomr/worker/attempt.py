@@ -60,7 +60,12 @@ class AttemptRunner:
     """Runs attempts for the slots of one worker. Safe for several threads."""
 
     def __init__(
-        self, cluster: Cluster, plugins: Plugins, inputs: Inputs, executables: Executables, settings: WorkerSettings
+        self,
+        cluster: Cluster,
+        plugins: Plugins,
+        inputs: Inputs,
+        executables: Executables,
+        settings: WorkerSettings,
     ) -> None:
         self._cluster = cluster
         self._plugins = plugins
@@ -214,7 +219,12 @@ class AttemptRunner:
             "memory_bytes": record.memory_bytes,
             "scratch_bytes": self._settings.scratch_bytes,
             "output_format": record.output_format,
-            "identity": {"job": claim.at.job, "stage": claim.at.stage, "task": claim.index, "attempt": claim.record.attempt},
+            "identity": {
+                "job": claim.at.job,
+                "stage": claim.at.stage,
+                "task": claim.index,
+                "attempt": claim.record.attempt,
+            },
         }
         (scratch / "task.json").write_text(json.dumps(task))
         return task

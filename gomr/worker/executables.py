@@ -20,7 +20,9 @@ _log = structlog.get_logger("gomr")
 class Executables:
     """The executables of one worker. Safe for several threads."""
 
-    def __init__(self, cluster: Cluster, settings: WorkerSettings, on_refusal: Callable[[dict[str, str]], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: WorkerSettings, on_refusal: Callable[[dict[str, str]], None]
+    ) -> None:
         self._user = settings.run_as
         self._cache = ExecutableCache(cluster, settings.cache_dir / "bin", settings.cache_bytes)
         self._on_refusal = on_refusal

@@ -24,10 +24,10 @@ else:
     from backports import zstd
 
 SCAN_BYTES = 64 * 1024  # to look for the end of a line
-OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": lambda file: gzip.GzipFile(fileobj=file),  # type: ignore[dict-item,return-value]
-    ".bz2": lambda file: bz2.BZ2File(file),  # type: ignore[dict-item,return-value]
-    ".zst": lambda file: zstd.ZstdFile(file),
+OPENERS: dict[str, Callable[[BinaryIO], gzip.GzipFile | bz2.BZ2File | zstd.ZstdFile]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),
+    ".bz2": bz2.BZ2File,
+    ".zst": zstd.ZstdFile,
 }
 
 
@@ -57,7 +57,9 @@ def map_pieces(inputs: Inputs, record: JobRecord, index: int, scratch: Path, dec
     return pieces
 
 
-def reduce_pieces(cluster: Cluster, job: str, stage: str, maps: list[TaskFacts], partition: int, scratch: Path) -> list[Piece]:
+def reduce_pieces(
+    cluster: Cluster, job: str, stage: str, maps: list[TaskFacts], partition: int, scratch: Path
+) -> list[Piece]:
     """Return the blocks of one partition, in split order."""
     pieces = []
     for task in maps:

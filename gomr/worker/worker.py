@@ -28,7 +28,10 @@ from gomr.worker.executables import Executables
 from gomr.worker.scratch import ScratchFolder
 from gomr.worker.settings import WorkerSettings
 
-POLL_SECONDS_MIN, POLL_SECONDS_MAX = 0.25, 5.0  # idle looks, doubled each time: watches may fail, looks do not
+POLL_SECONDS_MIN, POLL_SECONDS_MAX = (
+    0.25,
+    5.0,
+)  # idle looks, doubled each time: watches may fail, looks do not
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
 
@@ -59,7 +62,9 @@ class Worker:
         )
         self._membership = Membership(cluster, self.id, record, settings.lease_seconds, self._check_running)
         self._executables = Executables(
-            cluster, settings, lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True)
+            cluster,
+            settings,
+            lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True),
         )
         self._claims = Claims(cluster, self.id, settings.lease_seconds, self._can_run)
         self._inputs = Inputs(plugins.open_storage)

@@ -77,4 +77,3 @@ def start(
     finally:
         os.close(read_end)
     return Supervised(process, write_end)
-

@@ -90,9 +90,9 @@ def _become(command: list[str], parent: int, open_files: int, file_bytes: int) -
         )
         for name, value in limits:
             hard = resource.getrlimit(name)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(name, (value, value))
-        os.execv(command[0], command)
+            limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(name, (limit, limit))
+        os.execv(command[0], command)  # noqa: S606 - a list, never a shell
     except BaseException as error:
         sys.stderr.write(f"{command[0]}: {error}\n")
         sys.stderr.flush()

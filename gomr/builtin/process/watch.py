@@ -113,5 +113,3 @@ def _private_bytes(pid: int) -> int:
         return 0
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     return sum(int(fields.get(name, "0").split()[0]) * 1024 for name in ("RssAnon", "RssShmem"))
-
-
