@@ -1,0 +1,5 @@
+"""Map-only: every line, as it is."""
+
+
+def mapper(line):
+    yield line, 1
