@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -162,7 +163,7 @@ def _check(stage: Path, job_file: Path) -> None:
     """Find mistakes in a job file without dependencies before the build, which takes longer."""
     with tempfile.TemporaryDirectory(prefix="gomr-check-") as folder:
         script = Path(folder) / "check"
-        python = [sys.executable, "-I", "-S", "-c"]
+        python = [sys.executable, "-I", "-S", "-B", "-c"]  # no .pyc beside the staged sources
         boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gomr.job.main import main; sys.exit(main())"
         line = " ".join(map(_quoted, [*python, boot, str(stage)]))
         script.write_text(f'#!/bin/sh\nexec {line} "$@"\n')
@@ -244,7 +245,7 @@ def _cache_key(stage: Path, lock: Path | None) -> str:
 
 def _move(source: Path, target: Path) -> None:
     """Put a finished file in place, whole or not at all, also across file systems."""
-    aside = target.with_name(f".{target.name}.part")
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     shutil.copyfile(source, aside)
     aside.chmod(0o755)
     aside.replace(target)

@@ -1,6 +1,7 @@
 """The client: all that the command line does, for programs (`gomr.Client`)."""
 
 import getpass
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Self
 from gomr import results
 from gomr.build import Built, build
 from gomr.config import Config
-from gomr.errors import WaitTimeout
+from gomr.errors import UsageError, WaitTimeout
 from gomr.executables import describe, environment, file_digest
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, read_logs
@@ -93,15 +94,16 @@ class Client:
         self, job: str | Path, inputs: Sequence[str] = (), options: JobOptions | None = None
     ) -> Submitted:
         """Submit like `submit`; tell also whether the executable was uploaded, and whether the job was there."""
-        options = options or JobOptions()
-        executable = Path(job)
-        if executable.suffix == ".py":
-            executable = self.build(job, self.config.path("cache_dir") / "run" / f"{executable.stem}.pex").path
-        digest = file_digest(executable)
-        root = self.config.path("cache_dir") / "describe-pex"
-        facts = describe(executable, environment(root, root.parent))
-        record = self._record(digest, facts, inputs, options)
-        return submit(self.cluster, executable, record)
+        with tempfile.TemporaryDirectory(prefix="gomr-submit-") as folder:
+            executable = Path(job)
+            if executable.suffix == ".py":
+                executable = self.build(job, Path(folder) / f"{executable.stem}.pex").path
+            digest = file_digest(executable)
+            facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", Path(folder)))
+            if file_digest(executable) != digest:
+                raise UsageError(f"{executable} changed while it was submitted; submit again")
+            record = self._record(digest, facts, inputs, options or JobOptions())
+            return submit(self.cluster, executable, record)
 
     def wait(
         self,

@@ -1,12 +1,13 @@
 """Reads the logs of a job's attempts, and follows them while they are written."""
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gomr.backends import Put
-from gomr.errors import NotFound, UsageError
+from gomr.errors import NotFound, UnavailableError, UsageError
 from gomr.model import RUNNING
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
@@ -75,16 +76,12 @@ def _parse(task: str) -> tuple[str, int | None]:
 @contextmanager
 def _following(cluster: Cluster, job: str) -> Iterator[Callable[[], None]]:
     """Say that somebody follows the job; yields a function that keeps saying so."""
-    lease = cluster.coordinator.grant_lease(FOLLOWER_SECONDS)
-    cluster.transact((), [Put(keys.follower(job), b"", lease)])
+    key = f"{keys.followers(job)}{secrets.token_hex(8)}"
+    with cluster.lease(FOLLOWER_SECONDS) as lease:
+        cluster.transact((), [Put(key, b"", lease)])
 
-    def keep() -> None:
-        nonlocal lease
-        if cluster.coordinator.keep_lease(lease) <= 0:
-            lease = cluster.coordinator.grant_lease(FOLLOWER_SECONDS)
-            cluster.transact((), [Put(keys.follower(job), b"", lease)])
+        def keep() -> None:
+            if cluster.retried(lambda: cluster.coordinator.keep_lease(lease)) <= 0:
+                raise UnavailableError("cut off from the coordinator for too long; follow again")
 
-    try:
         yield keep
-    finally:
-        cluster.coordinator.revoke_lease(lease)

@@ -53,6 +53,7 @@ class JobHead(Record):
     attempts_max: int
     finished_seconds: float = 0.0
     error: dict[str, Any] = field(default_factory=dict)
+    rerun: str = ""
     format: int = RECORD_FORMAT
 
 

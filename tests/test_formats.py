@@ -66,9 +66,7 @@ def test_ranges_inside_one_long_line_are_no_splits(tmp_path: Path) -> None:
     (tmp_path / "input").write_bytes(b"short\n" + b"x" * 1_000_000 + b"\nlast")
     storage = FileStorage(tmp_path)
     size = (tmp_path / "input").stat().st_size
-    splits = cut(
-        [Input("file:///input", size, "")], 7, splittable=True, locate=lambda _url: (storage, "input")
-    )
+    splits = cut([Input("file:///input", size, "")], 7, splittable=True, locate=lambda _url: (storage, "input"))
     assert len(splits) <= 3
 
 

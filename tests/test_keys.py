@@ -1,5 +1,6 @@
 """Keys: their order, equality and partition."""
 
+import itertools
 import subprocess
 import sys
 from typing import Any
@@ -41,7 +42,7 @@ def test_the_order_is_total_and_by_type_first(some: list[Any]) -> None:
     ordered = sort_keys(some)
     ranks = [order(key)[0] for key in ordered]
     assert ranks == sorted(ranks)
-    assert all(order(one) <= order(other) for one, other in zip(ordered, ordered[1:], strict=False))
+    assert all(order(one) <= order(other) for one, other in itertools.pairwise(ordered))
 
 
 def test_the_partition_is_the_same_in_a_process_with_another_hash_seed() -> None:

@@ -28,7 +28,9 @@ def coordinator(path: Path) -> Iterator[SqliteCoordinator]:
     coordinator.close()
 
 
-def race(path: Path, name: str, start: "multiprocessing.synchronize.Barrier", wins: "multiprocessing.Queue[str]") -> None:
+def race(
+    path: Path, name: str, start: "multiprocessing.synchronize.Barrier", wins: "multiprocessing.Queue[str]"
+) -> None:
     coordinator = SqliteCoordinator(path)
     start.wait()
     for number in range(50):
@@ -92,9 +94,7 @@ def test_a_kept_lease_stays_and_a_revoked_one_goes(coordinator: SqliteCoordinato
     assert coordinator.transact((), [Range("w/a")]).found[0].count == 0
 
 
-def test_a_lease_of_another_boot_is_over(
-    coordinator: SqliteCoordinator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_of_another_boot_is_over(coordinator: SqliteCoordinator, monkeypatch: pytest.MonkeyPatch) -> None:
     lease = coordinator.grant_lease(600)
     coordinator.transact((), [Put("w/a", b"", lease)])
     monkeypatch.setattr(sqlite, "boot_id", lambda: "another boot")

@@ -4,7 +4,8 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gomr.backends import ObjectInfo, Storage, Writer
@@ -13,6 +14,8 @@ from gomr.hookspecs import Backend, hookimpl
 from gomr.urls import URL
 
 TEMPORARY = ".gomr-writing"  # unfinished objects, on the same file system as the finished ones
+ABANDONED_SECONDS = 24 * 3600.0  # no write takes so long
+PLACE_TRIES = 10  # against another process that removes the folder as we make it
 
 
 @hookimpl
@@ -35,6 +38,7 @@ class FileStorage(Storage):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self._root = root
+        self._synced: set[Path] = set()
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return `length` bytes from `offset`."""
@@ -52,19 +56,15 @@ class FileStorage(Storage):
         """Write the object if the key is free: a hard link to a finished file is exclusive."""
         path = self._path(key)
         with _translated(key):
-            if path.exists():
-                self.requests["stat"] += 1
-                return False
             temporary = self.temporary()
             try:
                 with temporary.open("wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                self._make_folder(path.parent)
-                os.link(temporary, path)
-                _sync_folder(path.parent)
+                self._place(path, lambda: os.link(temporary, path))
             except FileExistsError:
+                _sync_folder(path.parent)  # whoever wrote it may have died before this
                 return False
             finally:
                 temporary.unlink(missing_ok=True)
@@ -112,20 +112,21 @@ class FileStorage(Storage):
     def put_file(self, key: str, path: Path) -> None:
         """Adopt the file by renaming it, or copy it from another file system."""
         target = self._path(key)
-        size = path.stat().st_size
         with _translated(key):
+            if not path.exists() and target.exists():
+                _sync_folder(target.parent)  # an earlier call renamed it and failed after that
+                return
+            size = path.stat().st_size
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-            self._make_folder(target.parent)
+            path.chmod(0o644)
             try:
-                path.replace(target)
+                self._place(target, lambda: path.replace(target))
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
                 super().put_file(key, path)
                 return
-            target.chmod(0o644)
-            _sync_folder(target.parent)
         self.requests.update(put=1, put_bytes=size)
 
     def local_path(self, key: str) -> Path:
@@ -133,19 +134,35 @@ class FileStorage(Storage):
         return self._path(key)
 
     def temporary(self) -> Path:
-        """Return a fresh path on the file system of the objects."""
+        """Return a fresh path on the file system of the objects; what killed writers left there is deleted."""
         folder = self._root / TEMPORARY
-        self._make_folder(folder)
+        if folder not in self._synced:
+            self._make_folder(folder)
+            for path in folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                        path.unlink()
         return folder / secrets.token_hex(16)
 
     def publish(self, temporary: Path, key: str, size: int) -> None:
         """Make a finished and synced file the object `key`."""
         path = self._path(key)
         with _translated(key):
-            self._make_folder(path.parent)
-            temporary.replace(path)
-            _sync_folder(path.parent)
+            self._place(path, lambda: temporary.replace(path))
         self.requests.update(put=1, put_bytes=size)
+
+    def _place(self, target: Path, place: Callable[[], object]) -> None:
+        """Make the folder of `target`, run `place`, and sync the folder."""
+        for tries_left in reversed(range(PLACE_TRIES)):
+            self._make_folder(target.parent)
+            try:
+                place()
+                break
+            except FileNotFoundError:  # a `delete` has just removed the empty folder
+                self._synced.clear()
+                if not tries_left:
+                    raise
+        _sync_folder(target.parent)
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -154,13 +171,17 @@ class FileStorage(Storage):
         return self._root.joinpath(*parts)
 
     def _make_folder(self, folder: Path) -> None:
-        """Make `folder` and its parents, each synced into its own parent."""
-        if folder.is_dir():
+        """Make `folder` and its parents, each synced into its own parent once, also where another made it."""
+        if folder in self._synced and folder.is_dir():
             return
-        self._make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
+        if folder != self._root:
+            self._make_folder(folder.parent)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
         _sync_folder(folder.parent)
+        self._synced.add(folder)
 
 
 class _FileWriter(Writer):
@@ -186,7 +207,10 @@ class _FileWriter(Writer):
             self.abort()
             raise
         self._file.close()
-        self._storage.publish(self._path, self._key, self._size)
+        try:
+            self._storage.publish(self._path, self._key, self._size)
+        finally:
+            self._path.unlink(missing_ok=True)
 
     def abort(self) -> None:
         if not self._file.closed:

@@ -28,6 +28,7 @@ from gomr.urls import URL
 
 POLL_SECONDS = 0.005  # PRAGMA data_version costs some 5 microseconds: a tenth of a percent of a core
 BUSY_SLEEP_SECONDS_MAX = 0.005  # our own jittered retry has half the tail of SQLite's busy handler
+OPEN_SECONDS_MAX = 30.0  # for others that open the same new database just now
 DELETIONS_KEPT = 1000  # revisions whose deletions `wait` can tell apart; older waiters just read again
 NETWORK_FILE_SYSTEMS = {
     "nfs",
@@ -87,13 +88,17 @@ class SqliteCoordinator(Coordinator):
         self._path = path
         self._lock = threading.Lock()
         self._db = self._connect()
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        with self._lock:
-            self._begin("BEGIN IMMEDIATE", time.monotonic() + 30.0)
+        deadline = time.monotonic() + OPEN_SECONDS_MAX
+        try:
+            self._patiently("PRAGMA journal_mode = WAL", deadline)  # takes a lock where it changes anything
+            self._patiently("PRAGMA synchronous = NORMAL", deadline)
+            self._patiently("BEGIN IMMEDIATE", deadline)
             for statement in SCHEMA.split(";"):
                 self._db.execute(statement)
             self._db.execute("COMMIT")
+        except BaseException:
+            self._db.close()
+            raise
 
     def transact(
         self,
@@ -110,20 +115,17 @@ class SqliteCoordinator(Coordinator):
             if durable:
                 self._db.execute("PRAGMA synchronous = FULL")
             try:
-                self._begin("BEGIN IMMEDIATE" if writes else "BEGIN", time.monotonic() + timeout_seconds)
+                self._patiently("BEGIN IMMEDIATE" if writes else "BEGIN", time.monotonic() + timeout_seconds)
                 if not writes and self._has_expired():
                     self._db.execute("ROLLBACK")
-                    self._begin("BEGIN IMMEDIATE", time.monotonic() + timeout_seconds)
+                    self._patiently("BEGIN IMMEDIATE", time.monotonic() + timeout_seconds)
                 answer = self._run(compares, then, orelse)
                 self._db.execute("COMMIT")
                 return answer
             except sqlite3.Error as error:
-                self._rollback()
                 raise _translated(error) from error
-            except Refused:
-                self._rollback()
-                raise
             finally:
+                self._rollback()  # nothing to do after the commit; also for an interrupt from the keyboard
                 if durable:
                     self._db.execute("PRAGMA synchronous = NORMAL")
 
@@ -154,17 +156,24 @@ class SqliteCoordinator(Coordinator):
     def wait(self, key: str, end: str, after_revision: int, timeout_seconds: float) -> None:
         """Poll the database's change counter, then look at the range."""
         deadline = time.monotonic() + timeout_seconds
-        with closing(self._connect()) as db:
-            seen = None
-            while True:
-                version = db.execute("PRAGMA data_version").fetchone()
-                if version != seen and _changed(db, key, end, after_revision):
-                    return
-                seen = version
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return
-                time.sleep(min(POLL_SECONDS, left))
+        try:
+            with closing(self._connect()) as db:
+                seen = None
+                while True:
+                    try:
+                        version = db.execute("PRAGMA data_version").fetchone()
+                        if version != seen and _changed(db, key, end, after_revision):
+                            return
+                        seen = version
+                    except sqlite3.OperationalError as error:
+                        if not _is_busy(error):
+                            raise
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return
+                    time.sleep(min(POLL_SECONDS, left))
+        except sqlite3.Error as error:
+            raise _translated(error) from error
 
     def close(self) -> None:
         """Close the database."""
@@ -174,7 +183,7 @@ class SqliteCoordinator(Coordinator):
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
 
-    def _begin(self, statement: str, deadline: float) -> None:
+    def _patiently(self, statement: str, deadline: float) -> None:
         while True:
             try:
                 self._db.execute(statement)
@@ -191,13 +200,14 @@ class SqliteCoordinator(Coordinator):
     def _write(self, statement: str, values: tuple[object, ...], timeout_seconds: float) -> list[Any]:
         with self._lock:
             try:
-                self._begin("BEGIN IMMEDIATE", time.monotonic() + timeout_seconds)
+                self._patiently("BEGIN IMMEDIATE", time.monotonic() + timeout_seconds)
                 rows = self._db.execute(statement, values).fetchall()
                 self._db.execute("COMMIT")
                 return rows
             except sqlite3.Error as error:
-                self._rollback()
                 raise _translated(error) from error
+            finally:
+                self._rollback()
 
     def _run(self, compares: Sequence[Compare], then: Sequence[Operation], orelse: Sequence[Operation]) -> Answer:
         """Run a transaction that has begun."""
@@ -285,18 +295,12 @@ def _where(key: str, end: str) -> tuple[str, tuple[str, ...]]:
 
 def _changed(db: sqlite3.Connection, key: str, end: str, after_revision: int) -> bool:
     where, values = _where(key, end)
-    try:
-        latest = db.execute("SELECT latest FROM revision").fetchone()[0]
-        if latest > after_revision + DELETIONS_KEPT:
-            return True
-        return any(
-            db.execute(f"SELECT 1 FROM {table} WHERE {where} AND m > ? LIMIT 1", (*values, after_revision)).fetchone()
-            for table in ("kv", "deletion")
-        )
-    except sqlite3.OperationalError as error:
-        if _is_busy(error):
-            return False
-        raise _translated(error) from error
+    if db.execute("SELECT latest FROM revision").fetchone()[0] > after_revision + DELETIONS_KEPT:
+        return True
+    return any(
+        db.execute(f"SELECT 1 FROM {table} WHERE {where} AND m > ? LIMIT 1", (*values, after_revision)).fetchone()
+        for table in ("kv", "deletion")
+    )
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

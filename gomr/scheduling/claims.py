@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gomr.backends import Compare, Item, Put, Range, Revision, Version
-from gomr.errors import GomrError
+from gomr.errors import GomrError, StorageError
 from gomr.model import (
     ATTEMPT_RUNS,
     ATTEMPT_WAITS,
@@ -153,13 +153,13 @@ class Claims:
         alive = {item.key for item in workers.items}
         seen: dict[tuple[str, int], float] = {}
         found: list[Candidate] = []
-        for item in sorted(queue.items, key=lambda item: (json.loads(item.value)["created"], item.key)):
+        for item in sorted(queue.items, key=_queue_order):
             try:
                 at = self._view(item.key.rpartition("/")[2])
                 if at is not None:
                     self.live_jobs += 1
                     found = self._scan_stage(at, alive, seen)
-            except GomrError as error:  # one damaged record shall not keep a worker from all other jobs
+            except (GomrError, StorageError) as error:  # one damaged job shall not keep a worker from all others
                 _log.error("job.unreadable", key=item.key, error=str(error))
             if found:
                 break
@@ -245,6 +245,14 @@ class Claims:
                 return ABANDONED
         self.due_in_seconds = min(self.due_in_seconds, left)
         return ""
+
+
+def _queue_order(item: Item) -> tuple[float, str]:
+    """Return what live jobs are sorted by: the oldest first."""
+    try:
+        return float(json.loads(item.value)["created"]), item.key
+    except (ValueError, KeyError, TypeError):
+        return float("inf"), item.key
 
 
 def _own_revision(items: tuple[Item, ...], nonce: str) -> int:

@@ -5,11 +5,12 @@ import json
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from gomr.backends import Answer, Compare, Coordinator, Found, Operation, Put, Range, Storage, Version
-from gomr.errors import ConfigurationError, GomrError, NotFound, NotFoundError, Unavailable, Unknown
+from gomr.errors import ConfigurationError, CoordinatorError, GomrError, NotFound, NotFoundError, Unavailable, Unknown
 from gomr.model import JobHead, JobRecord, StageRecord
 from gomr.scheduling import keys
 
@@ -102,6 +103,16 @@ class Cluster:
         if hashlib.sha256(data).hexdigest() != digest:
             raise GomrError(f"the record of job {job!r} in the storage is damaged: its digest does not match")
         return JobRecord.from_json(data)
+
+    @contextmanager
+    def lease(self, seconds: float) -> Iterator[int]:
+        """Yield a lease that ends with the block, or by itself where the coordinator is out of reach then."""
+        lease = self.retried(lambda: self.coordinator.grant_lease(seconds))
+        try:
+            yield lease
+        finally:
+            with suppress(CoordinatorError):
+                self.coordinator.revoke_lease(lease)
 
     def close(self) -> None:
         """Close both."""

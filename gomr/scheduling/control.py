@@ -1,5 +1,6 @@
 """Cancels, runs again and removes jobs."""
 
+import secrets
 import time
 from dataclasses import replace
 
@@ -35,12 +36,15 @@ def cancel(cluster: Cluster, job: str) -> str:
 
 def rerun(cluster: Cluster, job: str) -> None:
     """Open a failed or cancelled job again; its finished tasks count. Raises UsageError for any other state."""
+    nonce = secrets.token_hex(8)
     while True:
         head, head_revision = cluster.head(job)
+        if head.rerun == nonce:
+            return  # by a run of the transaction whose answer was lost
         if head.state not in ENDED or head.state == DONE:
             raise UsageError(f"job {job} is {head.state}; only a failed or cancelled job can go on (submit it again)")
         stage, stage_revision = cluster.stage(job, head.stage)
-        opened = replace(head, state=RUNNING, finished_seconds=0.0, error={})
+        opened = replace(head, state=RUNNING, finished_seconds=0.0, error={}, rerun=nonce)
         in_flight = keys.tasks(job, head.stage)
         compares: list[Compare] = [
             Revision(keys.head(job), head_revision),
@@ -65,12 +69,18 @@ def remove(cluster: Cluster, job: str) -> None:
         head, revision = cluster.head(job)
         if head.state == RUNNING:
             raise UsageError(f"job {job} is running; cancel it first: gomr cancel {job}")
-        removing = replace(head, state=REMOVING).to_json()
-        if cluster.transact([Revision(keys.head(job), revision)], [Put(keys.head(job), removing)]).ok:
+        if head.state == REMOVING:  # by somebody who died over it, or is at it still: both may delete
             break
+        answer = cluster.transact(
+            [Revision(keys.head(job), revision)], [Put(keys.head(job), replace(head, state=REMOVING).to_json())]
+        )
+        if answer.ok:
+            revision = answer.revision
+            break
+    # The head stays until the last object is gone, and no job of the same id can be submitted while it stays.
     delete_objects(cluster, keys.job_folder(job))
     prefix = keys.job(job)
-    cluster.transact((), [Delete(prefix, keys.end_of(prefix)), Delete(keys.queue(job))], durable=True)
+    cluster.transact([Revision(keys.head(job), revision)], [Delete(prefix, keys.end_of(prefix))], durable=True)
 
 
 def delete_objects(cluster: Cluster, prefix: str) -> int:

@@ -1,11 +1,12 @@
 """Deletes what nobody needs: executables without a job, remains of failed submits and of superseded attempts.
 
 Ages are judged by the storage's own clock: a marker object is written now, and its modification time is "now". What
-somebody is about to use is protected by a leased intent, which gc compares as absent in the transaction that marks
-the object as being deleted (DESIGN.md, "gc").
+somebody is about to use is protected by a leased intent: gc looks for intents in the transaction that marks the object
+as being deleted, and a submit looks for that mark in the transaction that puts its intent (DESIGN.md, "gc").
 """
 
 import json
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -92,21 +93,19 @@ def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dr
 
 def _delete(cluster: Cluster, name: str, key: str) -> bool:
     """Delete an object, or a folder, unless somebody is about to use it or a job has come to use it meanwhile."""
-    lease = cluster.coordinator.grant_lease(DELETION_SECONDS)
-    try:
-        answer = cluster.transact(
-            [Version(keys.intent(name), exists=False), Version(keys.head(name), exists=False)],
-            [Put(keys.deletion(name), b"", lease), Range("j/", keys.end_of("j/"))],
-        )
-        if not answer.ok:
-            return False
-        heads = [json.loads(item.value) for item in answer.found[0].items if item.key.endswith("/h")]
-        if any(head["executable"] == name for head in heads):
+    with cluster.lease(DELETION_SECONDS) as lease:
+        mark, nonce = keys.deletion(name), secrets.token_bytes(8)
+        intents = keys.intents(name)
+        look = [Range(mark), Range(intents, keys.end_of(intents)), Range("j/", keys.end_of("j/"))]
+        answer = cluster.transact([Version(mark, exists=False)], [Put(mark, nonce, lease), *look], look)
+        marks, users, jobs_found = answer.found
+        if not marks.items or marks.items[0].value != nonce or users.items:
+            return False  # another gc is at it, or a submit is about to use it
+        heads = {item.key.split("/")[1]: item.value for item in jobs_found.items if item.key.endswith("/h")}
+        if name in heads or any(json.loads(head)["executable"] == name for head in heads.values()):
             return False
         if key.endswith("/"):
             control.delete_objects(cluster, key)
         else:
-            cluster.storage.delete([key])
-        return True
-    finally:
-        cluster.coordinator.revoke_lease(lease)
+            cluster.retried(lambda: cluster.storage.delete([key]))
+        return cluster.coordinator.keep_lease(lease) > 0

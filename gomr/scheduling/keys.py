@@ -1,8 +1,8 @@
 """The keys of the coordinator and of the storage: the only place that spells them.
 
-Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `i/<digest>` leased intents to submit;
-`g/<digest>` leased marks of objects that gc is deleting; `f/<job>` leased followers of a job's logs; below `j/<job>/`
-the head `h`, stages `s/<stage>`, tasks in flight `t/`, done `d/` and chunks folded `c/`.
+Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `i/<name>/<nonce>` leased intents to use an
+object; `g/<name>` leased marks of objects that gc is deleting; `f/<job>/<nonce>` leased followers of a job's logs;
+below `j/<job>/` the head `h`, stages `s/<stage>`, tasks in flight `t/`, done `d/` and chunks folded `c/`.
 """
 
 import re
@@ -30,19 +30,19 @@ def queue(job: str) -> str:
     return f"{QUEUE}{PRIORITY}/{job}"
 
 
-def intent(digest: str) -> str:
-    """Return the key that protects an object about to be used."""
-    return f"i/{digest}"
+def intents(name: str) -> str:
+    """Return the prefix of the keys that protect an object about to be used."""
+    return f"i/{name}/"
 
 
-def deletion(digest: str) -> str:
+def deletion(name: str) -> str:
     """Return the key that says gc is deleting an object."""
-    return f"g/{digest}"
+    return f"g/{name}"
 
 
-def follower(job: str) -> str:
-    """Return the key that says somebody follows the job's logs."""
-    return f"f/{job}"
+def followers(job_id: str) -> str:
+    """Return the prefix of the keys that say somebody follows the job's logs."""
+    return f"f/{job_id}/"
 
 
 def job(job_id: str) -> str:

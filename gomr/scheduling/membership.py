@@ -81,7 +81,11 @@ class Membership:
         with self._lock:
             value = self._record.to_json()
             self._is_written = True
-        self._cluster.coordinator.transact((), [Put(keys.worker(self._worker), value, lease=self._lease)])
+        try:
+            self._cluster.coordinator.transact((), [Put(keys.worker(self._worker), value, lease=self._lease)])
+        except CoordinatorError:
+            self._is_written = False  # without the key this worker can claim nothing: the next beat tries again
+            raise
 
     def _keep(self) -> None:
         """Beat at a third of the lease; a lease that is gone is asked for anew. Work goes on meanwhile."""

@@ -58,7 +58,7 @@ def fold(cluster: Cluster, at: StageView, chunk: int) -> None:
     for item in items:
         index, done = keys.number_of(item.key), DoneRecord.from_json(item.value)
         blocks = _tail_blocks(cluster, at, index, done) if done.blocks is None else done.blocks
-        facts.append({"index": index, "blocks": blocks, **json.loads(item.value)})
+        facts.append({**json.loads(item.value), "index": index, "blocks": blocks})
     data = json.dumps(facts, separators=(",", ":")).encode()
     digest = hashlib.sha256(data).hexdigest()
     key = keys.chunk_record(at.job, at.stage, digest)

@@ -2,18 +2,17 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from gomr.backends import COPY_BYTES, Put, Range, Version
 from gomr.errors import NotFound, UnavailableError, UsageError
-from gomr.model import MAP_STAGE, OPEN, REDUCE_STAGE, RUNNING, JobHead, JobRecord, StageRecord
+from gomr.model import MAP_STAGE, OPEN, REDUCE_STAGE, REMOVING, RUNNING, JobHead, JobRecord, StageRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import chunk_size, queue_entry
 
+CUT_OFF = "the submit was cut off from the coordinator for too long; submit again"
 INTENT_SECONDS = 300.0  # renewed at each step; a submitter that is gone for so long leaves its objects to gc
 
 
@@ -26,23 +25,25 @@ class Submitted:
     attached: bool
 
 
-@contextmanager
-def intent(cluster: Cluster, *names: str) -> Iterator[Callable[[], None]]:
-    """Protect objects from gc while they are not yet named by a job; yields a function that renews the protection.
+class Intent:
+    """A submitter's leased claim on objects that no job names yet; gc leaves them alone while it stands."""
 
-    Raises UnavailableError while gc is deleting one of them.
-    """
-    lease = cluster.coordinator.grant_lease(INTENT_SECONDS)
-    try:
+    def __init__(self, cluster: Cluster, lease: int, names: tuple[str, ...]) -> None:
+        self._cluster = cluster
+        self._lease = lease
+        nonce = secrets.token_hex(8)  # each submitter has keys of its own: one that leaves takes no other's away
+        self.keys = [f"{keys.intents(name)}{nonce}" for name in names]
         answer = cluster.transact(
             [Version(keys.deletion(name), exists=False) for name in names],
-            [Put(keys.intent(name), b"", lease) for name in names],
+            [Put(key, b"", lease) for key in self.keys],
         )
         if not answer.ok:
             raise UnavailableError("gc is deleting an unused copy of this executable just now; try again in a minute")
-        yield lambda: _renew(cluster, lease)
-    finally:
-        cluster.coordinator.revoke_lease(lease)
+
+    def renew(self) -> None:
+        """Give the lease its whole time again. Raises UnavailableError where it is gone."""
+        if self._cluster.retried(lambda: self._cluster.coordinator.keep_lease(self._lease)) <= 0:
+            raise UnavailableError(CUT_OFF)
 
 
 def new_job_id(name: str, idempotency_key: str = "") -> str:
@@ -59,14 +60,14 @@ def new_job_id(name: str, idempotency_key: str = "") -> str:
 
 def submit(cluster: Cluster, executable: Path, record: JobRecord) -> Submitted:
     """Store the executable if it is not stored yet, then the job; return how it went."""
-    with intent(cluster, record.executable, record.job) as renew:
+    with cluster.lease(INTENT_SECONDS) as lease:
+        intent = Intent(cluster, lease, (record.executable, record.job))
         uploaded = _store_executable(cluster, executable, record.executable)
-        renew()
+        intent.renew()
         data = record.to_json()
         digest = hashlib.sha256(data).hexdigest()
         cluster.retried(lambda: cluster.storage.put(keys.job_record(record.job, digest), data))
-        renew()
-        return Submitted(record.job, uploaded, attached=not _open_job(cluster, record, digest))
+        return Submitted(record.job, uploaded, attached=not _open_job(cluster, record, digest, intent))
 
 
 def _store_executable(cluster: Cluster, executable: Path, digest: str) -> bool:
@@ -91,7 +92,7 @@ def _store_executable(cluster: Cluster, executable: Path, digest: str) -> bool:
     return True
 
 
-def _open_job(cluster: Cluster, record: JobRecord, record_digest: str) -> bool:
+def _open_job(cluster: Cluster, record: JobRecord, record_digest: str, intent: Intent) -> bool:
     """Make the job visible to workers; return whether it is new. Two submits of one id: one wins, both have the job."""
     stages = [MAP_STAGE, REDUCE_STAGE] if record.describe["reducer"] else [MAP_STAGE]
     head = JobHead(
@@ -108,7 +109,7 @@ def _open_job(cluster: Cluster, record: JobRecord, record_digest: str) -> bool:
     tasks = len(record.splits)
     stage = StageRecord(tasks, chunk_size(tasks), OPEN)
     answer = cluster.transact(
-        [Version(keys.head(record.job), exists=False)],
+        [Version(keys.head(record.job), exists=False), *(Version(key, exists=True) for key in intent.keys)],
         [
             Put(keys.head(record.job), head.to_json()),
             Put(keys.stage(record.job, MAP_STAGE), stage.to_json()),
@@ -119,12 +120,11 @@ def _open_job(cluster: Cluster, record: JobRecord, record_digest: str) -> bool:
     )
     if answer.ok:
         return True
+    if not answer.found[0].items:
+        raise UnavailableError(CUT_OFF)
     other = JobHead.from_json(answer.found[0].items[0].value)
+    if other.state == REMOVING:
+        raise UnavailableError(f"job {record.job} is being removed; submit again when it is gone")
     if other.executable != record.executable:
         raise UsageError(f"job {record.job} exists with another executable; choose another --idempotency-key")
     return other.record_digest == record_digest  # ours, from a run of this transaction whose answer was lost
-
-
-def _renew(cluster: Cluster, lease: int) -> None:
-    if cluster.coordinator.keep_lease(lease) <= 0:
-        raise UnavailableError("the submit was cut off from the coordinator for too long; submit again")

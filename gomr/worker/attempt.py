@@ -86,6 +86,11 @@ class AttemptRunner:
         except CoordinatorError as error:  # what we did, or did not, is the next worker's to find
             _log.warning("task.abandoned", error=str(error))
             return True
+        except Exception as error:  # a fault in gomr or a plugin: it must not end one worker after the other
+            _log.exception("task.failed")
+            message = f"the worker failed, not the job: {type(error).__name__}: {error}"
+            attempts.fail(self._cluster, claim, {"kind": "host", "message": message})
+            return True
 
     def _run(self, running: Running) -> bool:
         claim = running.claim

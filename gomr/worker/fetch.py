@@ -134,9 +134,9 @@ def _decompress(storage: Storage, key: str, suffix: str, target: Path, limit_byt
             for data in storage.chunks(key):
                 file.write(data)
     written = 0
-    with packed.open("rb") as source, target.open("wb") as file:
+    with target.open("wb") as file:
         try:
-            with OPENERS[suffix](source) as plain:
+            with packed.open("rb") as source, OPENERS[suffix](source) as plain:
                 while data := plain.read(COPY_BYTES):
                     written += len(data)
                     if written > limit_bytes:
@@ -144,6 +144,8 @@ def _decompress(storage: Storage, key: str, suffix: str, target: Path, limit_byt
                             f"{key}: decompresses to more than {limit_bytes} bytes (--decompressed-limit of the worker)"
                         )
                     file.write(data)
+        except (FileNotFoundError, PermissionError) as error:
+            raise InputError(f"{key}: the input cannot be read: {error.strerror}") from error
         except (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile, ValueError) as error:
             raise InputError(f"{key}: not a whole {suffix} file: {error}") from error
         except OSError as error:

@@ -70,7 +70,8 @@ class LiveLog:
                 _log.debug("log.follow", error=str(problem))
 
     def _is_followed(self) -> bool:
-        return bool(self._cluster.read(Range(keys.follower(self._claim.at.job), keys_only=True))[0].items)
+        prefix = keys.followers(self._claim.at.job)
+        return self._cluster.read(Range(prefix, keys.end_of(prefix), count_only=True))[0].count > 0
 
 
 def capped(path: Path, limit_bytes: int) -> bytes:

@@ -1,0 +1,423 @@
+"""The protocol on its own: claims, fences, folds, take-over and gc, on real back ends and without executables."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gomr.backends import Answer, Compare, Coordinator, Operation, Put, Range
+from gomr.builtin.file import FileStorage
+from gomr.builtin.sqlite import SqliteCoordinator
+from gomr.errors import ConfigurationError, NotFoundError, UnavailableError, Unknown, UsageError
+from gomr.model import DONE, FAILED, RUNNING, DoneRecord, JobHead, JobRecord
+from gomr.scheduling import attempts, control, gc, keys, status
+from gomr.scheduling.claims import Claim, Claims
+from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.stages import finished_tasks
+from gomr.scheduling.submit import new_job_id, submit
+
+LEASE = 600.0
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(FileStorage(tmp_path / "storage"), SqliteCoordinator(tmp_path / "c.db"))
+    cluster.identify()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def executable(tmp_path: Path) -> Path:
+    path = tmp_path / "executable"
+    path.write_bytes(b"some program")
+    return path
+
+
+def new_record(executable: Path, tasks: int, job: str = "", attempts_max: int = 4) -> JobRecord:
+    return JobRecord(
+        job=job or new_job_id("test"),
+        name="test",
+        executable=hashlib.sha256(executable.read_bytes()).hexdigest(),
+        describe={"reducer": True, "requires": {}},
+        inputs=[],
+        splits=[[] for _ in range(tasks)],
+        params={},
+        partitions=3,
+        memory_bytes=1,
+        task_seconds=1.0,
+        attempts_max=attempts_max,
+        output_format="",
+        split_bytes=1,
+        created_seconds=time.time(),
+        submitter="me",
+        version="1",
+    )
+
+
+def open_job(cluster: Cluster, executable: Path, tasks: int = 20, **options: Any) -> str:
+    return submit(cluster, executable, new_record(executable, tasks, **options)).job
+
+
+def new_worker(cluster: Cluster, name: str, lease_seconds: float = LEASE) -> Claims:
+    lease = cluster.coordinator.grant_lease(lease_seconds)
+    cluster.transact((), [Put(keys.worker(name), b"{}", lease)])
+    return Claims(cluster, name, lease_seconds, lambda _job, _head: True)
+
+
+def done(claim: Claim, size: int = 10) -> DoneRecord:
+    return DoneRecord(
+        nonce=claim.record.nonce,
+        attempt=claim.record.attempt,
+        worker=claim.record.worker,
+        size=size,
+        digest="",
+        blocks=[[0, 4], [4, 3], [7, 3]],
+        records_in=1,
+        records_out=2,
+        bytes_in=3,
+        spills=0,
+        peak_memory_bytes=0,
+        fetch_seconds=0.0,
+        run_seconds=0.0,
+        write_seconds=0.0,
+        counters={"seen": 1},
+    )
+
+
+def work(cluster: Cluster, claims: Claims) -> list[str]:
+    """Claim and commit until nothing is open."""
+    counted = []
+    while (claim := claims.claim()) is not None:
+        if attempts.commit(cluster, claim, done(claim)).counted:
+            counted.append(claim.name)
+        claims.release(claim)
+    return counted
+
+
+class LosesAnswers(Coordinator):
+    """A coordinator whose every n-th changing transaction is applied, and its answer lost."""
+
+    def __init__(self, real: Coordinator, every: int) -> None:
+        self._real = real
+        self._every = every
+        self._count = 0
+        self.lost = 0
+
+    def transact(
+        self,
+        compares: Sequence[Compare],
+        then: Sequence[Operation],
+        orelse: Sequence[Operation] = (),
+        *,
+        timeout_seconds: float = 10.0,
+        durable: bool = False,
+    ) -> Answer:
+        answer = self._real.transact(compares, then, orelse, timeout_seconds=timeout_seconds, durable=durable)
+        if compares:
+            self._count += 1
+            if self._count % self._every == 0:
+                self.lost += 1
+                raise Unknown("the answer was lost")
+        return answer
+
+    def grant_lease(self, seconds: float, *, timeout_seconds: float = 10.0) -> int:
+        return self._real.grant_lease(seconds, timeout_seconds=timeout_seconds)
+
+    def keep_lease(self, lease: int, *, timeout_seconds: float = 10.0) -> float:
+        return self._real.keep_lease(lease, timeout_seconds=timeout_seconds)
+
+    def revoke_lease(self, lease: int, *, timeout_seconds: float = 10.0) -> None:
+        self._real.revoke_lease(lease, timeout_seconds=timeout_seconds)
+
+    def wait(self, key: str, end: str, after_revision: int, timeout_seconds: float) -> None:
+        self._real.wait(key, end, after_revision, timeout_seconds)
+
+
+def expected_names(tasks: int) -> list[str]:
+    return sorted([f"1-map/{index}" for index in range(tasks)] + [f"1-reduce/{index}" for index in range(3)])
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 8, 9, 300, 1000])
+def test_one_worker_does_every_task_once_and_the_job_is_done(cluster: Cluster, executable: Path, tasks: int) -> None:
+    job = open_job(cluster, executable, tasks)
+    claims = new_worker(cluster, "w1")
+    counted: list[str] = []
+    while cluster.head(job)[0].state == RUNNING:
+        counted += work(cluster, claims)
+    assert sorted(counted) == expected_names(tasks)
+    head, _ = cluster.head(job)
+    assert head.state == DONE
+    record, _ = cluster.stage(job, "1-map")
+    facts = finished_tasks(cluster, job, "1-map", record.manifest_digest)
+    assert [task.index for task in facts] == list(range(tasks))
+    left = cluster.read(Range(keys.job(job) + "d/", keys.end_of(keys.job(job) + "d/"), count_only=True))[0].count
+    assert left == 0
+    assert status.counters(cluster, job, head)["seen"] == tasks + 3
+
+
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_lost_answers_lose_and_double_nothing(cluster: Cluster, executable: Path, every: int) -> None:
+    lossy = LosesAnswers(cluster.coordinator, every)
+    flaky = Cluster(cluster.storage, lossy)
+    job = open_job(flaky, executable, 60)
+    claims = new_worker(flaky, "w1")
+    counted: list[str] = []
+    while cluster.head(job)[0].state == RUNNING:
+        counted += work(flaky, claims)
+    assert lossy.lost > 20
+    assert sorted(counted) == expected_names(60)
+
+
+def test_many_workers_do_every_task_exactly_once(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 200)
+    counted: list[str] = []
+
+    def be_worker(name: str) -> None:
+        claims = new_worker(cluster, name)
+        while cluster.head(job)[0].state == RUNNING:
+            counted.extend(work(cluster, claims))
+
+    threads = [threading.Thread(target=be_worker, args=(f"w{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(counted) == expected_names(200)
+
+
+def test_a_superseded_attempt_cannot_commit(cluster: Cluster, executable: Path) -> None:
+    open_job(cluster, executable, 1)
+    slow = new_worker(cluster, "slow", 0.2)
+    claim = slow.claim()
+    assert claim
+    heir = new_worker(cluster, "heir")
+    heir._lease_seconds = 0.2
+    taken = None
+    deadline = time.monotonic() + 60
+    while taken is None:
+        assert time.monotonic() < deadline
+        taken = heir.claim()
+    assert (taken.index, taken.record.attempt, taken.record.losses) == (claim.index, 2, 1)
+    late = attempts.commit(cluster, claim, done(claim))
+    assert not late.counted
+    assert not late.own_object_useless  # the other may yet fail: gc decides
+    assert attempts.commit(cluster, taken, done(taken)).counted
+    again = attempts.commit(cluster, claim, done(claim))
+    assert (again.counted, again.own_object_useless) == (False, True) or not again.counted
+    assert attempts.commit(cluster, taken, done(taken)).counted  # it recognises itself
+
+
+def test_losing_the_lease_alone_throws_no_work_away(cluster: Cluster, executable: Path) -> None:
+    open_job(cluster, executable, 1)
+    claims = new_worker(cluster, "w1", 0.1)
+    claim = claims.claim()
+    assert claim
+    deadline = time.monotonic() + 60
+    while cluster.read(Range(keys.worker("w1")))[0].count:
+        assert time.monotonic() < deadline
+    assert attempts.commit(cluster, claim, done(claim)).counted
+
+
+def test_a_task_of_a_live_worker_is_not_taken(cluster: Cluster, executable: Path) -> None:
+    open_job(cluster, executable, 1)
+    assert new_worker(cluster, "w1").claim()
+    assert new_worker(cluster, "w2").claim() is None
+
+
+def test_failures_wait_then_the_job_fails_with_the_error(cluster: Cluster, executable: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(attempts, "RETRY_SECONDS_FIRST", 0.01)
+    job = open_job(cluster, executable, 1, attempts_max=3)
+    claims = new_worker(cluster, "w1")
+    error = {"kind": "job", "message": "broken"}
+    for attempt in (1, 2, 3):
+        claim = None
+        while claim is None:
+            claim = claims.claim()
+        assert claim.record.attempt == attempt
+        assert attempts.fail(cluster, claim, error) == (attempt == 3)
+        claims.release(claim)
+    head, _ = cluster.head(job)
+    assert head.state == FAILED
+    assert head.error["message"] == "broken"
+    assert claims.claim() is None
+    control.rerun(cluster, job)
+    assert sorted(work(cluster, claims)) == expected_names(1)
+    assert cluster.head(job)[0].state == DONE
+
+
+def test_losses_of_machines_do_not_count_as_failures_but_have_a_limit(
+    cluster: Cluster, executable: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(attempts, "RETRY_SECONDS_FIRST", 0.0)
+    job = open_job(cluster, executable, 1, attempts_max=1)
+    claims = new_worker(cluster, "w1")
+    for loss in range(attempts.LOSSES_MAX):
+        claim = claims.claim()
+        assert claim
+        assert attempts.fail(cluster, claim, {"kind": "host", "message": "disk"}) == (loss == attempts.LOSSES_MAX - 1)
+        claims.release(claim)
+    assert cluster.head(job)[0].state == FAILED
+
+
+def test_a_task_given_back_is_free_at_once_and_fresh(cluster: Cluster, executable: Path) -> None:
+    open_job(cluster, executable, 1)
+    claims = new_worker(cluster, "w1")
+    claim = claims.claim()
+    assert claim
+    attempts.give_back(cluster, claim)
+    other = new_worker(cluster, "w2").claim()
+    assert other
+    assert (other.record.attempt, other.record.losses) == (1, 0)
+
+
+def test_a_cancelled_job_takes_no_commit_and_goes_on_after_rerun(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 9)
+    claims = new_worker(cluster, "w1")
+    first, second = claims.claim(), claims.claim()
+    assert first
+    assert second
+    assert attempts.commit(cluster, first, done(first)).counted
+    assert control.cancel(cluster, job) == "cancelled"
+    assert control.cancel(cluster, job) == "cancelled"
+    assert not attempts.commit(cluster, second, done(second)).counted
+    control.rerun(cluster, job)
+    with pytest.raises(UsageError, match="running"):
+        control.rerun(cluster, job)
+    counted: list[str] = []
+    while cluster.head(job)[0].state == RUNNING:
+        counted += work(cluster, claims)
+    assert sorted([first.name, *counted]) == expected_names(9)
+
+
+def test_a_worker_that_died_between_commit_and_fold_is_helped(cluster: Cluster, executable: Path, monkeypatch: Any) -> None:
+    job = open_job(cluster, executable, 8)
+    claims = new_worker(cluster, "w1")
+    with monkeypatch.context() as patch:
+        patch.setattr(attempts, "fold", lambda *_arguments: None)
+        work(cluster, claims)
+    counted: list[str] = []
+    while cluster.head(job)[0].state == RUNNING:
+        counted += work(cluster, new_worker(cluster, "w2"))
+    assert len(counted) == 3
+
+
+def test_a_mismatched_pair_of_storage_and_coordinator_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    other = Cluster(FileStorage(tmp_path / "other"), SqliteCoordinator(tmp_path / "other.db"))
+    other.identify()
+    with pytest.raises(ConfigurationError, match="different clusters"):
+        Cluster(cluster.storage, other.coordinator).identify()
+    empty = SqliteCoordinator(tmp_path / "empty.db")
+    adopted = Cluster(cluster.storage, empty)
+    assert adopted.identify() == cluster.identify()
+    other.close()
+    empty.close()
+
+
+def test_two_submits_of_one_id_make_one_job(cluster: Cluster, executable: Path) -> None:
+    job = new_job_id("test", "key")
+    outcomes = []
+
+    def be_submitter() -> None:
+        outcomes.append(submit(cluster, executable, new_record(executable, 3, job)))
+
+    threads = [threading.Thread(target=be_submitter) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [outcome.attached for outcome in outcomes].count(False) == 1
+    other = executable.with_name("other")
+    other.write_bytes(b"another program")
+    with pytest.raises(UsageError, match="another executable"):
+        submit(cluster, other, new_record(other, 3, job))
+
+
+def test_an_executable_that_changes_during_the_upload_is_not_stored(cluster: Cluster, executable: Path) -> None:
+    record = new_record(executable, 1)
+    executable.write_bytes(b"another progra")
+    with pytest.raises(UsageError, match="changed while"):
+        submit(cluster, executable, record)
+    assert list(cluster.storage.list("bin/")) == []
+    assert status.jobs(cluster) == []
+
+
+def test_gc_takes_what_nobody_needs_and_leaves_the_rest(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 1)
+    claims = new_worker(cluster, "w1")
+    cluster.storage.put("bin/unused", b"x")
+    cluster.storage.put("jobs/never-000000000000/job-x.json", b"x")
+    claim = claims.claim()
+    assert claim
+    cluster.storage.put(keys.attempt_object(job, "1-map", 0, "superseded"), b"x")
+    assert {item.key for item in gc.collect(cluster, grace_seconds=0)} == {"bin/unused", "jobs/never-000000000000/"}
+    assert {info.key for info in cluster.storage.list("bin/")} == {keys.executable(claim.at.head.executable)}
+    attempts.commit(cluster, claim, done(claim))
+    while cluster.head(job)[0].state == RUNNING:
+        work(cluster, claims)
+    (item,) = gc.collect(cluster, grace_seconds=0, dry_run=True)
+    assert item.key.endswith("superseded")
+    assert [found.key for found in gc.collect(cluster, grace_seconds=0)] == [item.key]
+    assert list(gc.collect(cluster, grace_seconds=3600)) == []
+    reasons = [found.reason for found in gc.collect(cluster, grace_seconds=0, results=True)]
+    assert reasons == ["done job", "executable of no job"]
+    assert [info.key for info in cluster.storage.list("")] == [keys.CLUSTER_OBJECT, gc.MARKER]
+
+
+def test_gc_and_submit_exclude_each_other(cluster: Cluster, executable: Path) -> None:
+    record = new_record(executable, 1)
+    cluster.storage.put(keys.executable(record.executable), executable.read_bytes())
+    with cluster.lease(60) as lease:
+        cluster.transact((), [Put(keys.intents(record.executable) + "x", b"", lease)])
+        assert list(gc.collect(cluster, grace_seconds=0)) == []
+    with cluster.lease(60) as lease:
+        cluster.transact((), [Put(keys.deletion(record.executable), b"", lease)])
+        assert list(gc.collect(cluster, grace_seconds=0)) == []
+        with pytest.raises(UnavailableError, match="gc is deleting"):
+            submit(cluster, executable, record)
+    assert not submit(cluster, executable, record).executable_uploaded
+
+
+def test_rm_deletes_an_ended_job_and_only_that(cluster: Cluster, executable: Path) -> None:
+    job, other = open_job(cluster, executable, 1), open_job(cluster, executable, 1)
+    with pytest.raises(UsageError, match="gomr cancel"):
+        control.remove(cluster, job)
+    control.cancel(cluster, job)
+    control.remove(cluster, job)
+    with pytest.raises(NotFoundError, match="gomr jobs"):
+        cluster.head(job)
+    assert [name for name, _ in status.jobs(cluster)] == [other]
+    assert all(other in info.key for info in cluster.storage.list("jobs/"))
+
+
+def test_a_job_is_found_by_the_start_of_its_id(cluster: Cluster, executable: Path) -> None:
+    job, other = open_job(cluster, executable), open_job(cluster, executable)
+    assert control.find(cluster, job) == job
+    assert control.find(cluster, job[:-1]) == job
+    with pytest.raises(NotFoundError):
+        control.find(cluster, "nothing")
+    with pytest.raises(UsageError, match="start of 2 jobs"):
+        control.find(cluster, "test-")
+    assert other
+
+
+def test_a_job_of_a_newer_layout_is_left_alone(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable)
+    head, _ = cluster.head(job)
+    cluster.transact((), [Put(keys.head(job), replace(head, format=head.format + 1).to_json())])
+    assert new_worker(cluster, "w1").claim() is None
+
+
+def test_a_damaged_record_keeps_nobody_from_other_jobs(cluster: Cluster, executable: Path) -> None:
+    damaged = open_job(cluster, executable)
+    cluster.transact((), [Put(keys.head(damaged), b"not a record")])
+    job = open_job(cluster, executable)
+    claim = new_worker(cluster, "w1").claim()
+    assert claim
+    assert claim.at.job == job
+    assert isinstance(claim.at.head, JobHead)
