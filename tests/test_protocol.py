@@ -295,7 +295,9 @@ def test_a_cancelled_job_takes_no_commit_and_goes_on_after_rerun(cluster: Cluste
     assert sorted([first.name, *counted]) == expected_names(9)
 
 
-def test_a_worker_that_died_between_commit_and_fold_is_helped(cluster: Cluster, executable: Path, monkeypatch: Any) -> None:
+def test_a_worker_that_died_between_commit_and_fold_is_helped(
+    cluster: Cluster, executable: Path, monkeypatch: Any
+) -> None:
     job = open_job(cluster, executable, 8)
     claims = new_worker(cluster, "w1")
     with monkeypatch.context() as patch:
