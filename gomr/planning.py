@@ -99,7 +99,7 @@ def cut(
     small: list[Piece] = []
     small_bytes = 0
     for number, item in enumerate(inputs):
-        if item.size == 0:
+        if item.size == 0 and splittable:  # it has no line; as an object of its own it is one record
             continue
         if item.size <= split_bytes or not splittable or item.url.endswith(COMPRESSED):
             if small and (small_bytes + item.size > split_bytes or len(small) >= PIECES_PER_SPLIT_MAX):

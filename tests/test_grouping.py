@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gomr import first, largest, total
-from gomr.job.errors import HostError, PairError
+from gomr.job.errors import HostError, PairError, UserError
 from gomr.job.frames import read_entries, read_frames, write_entries
 from gomr.job.grouping import Grouper
 from gomr.job.keys import order, partition_of, sort_keys
@@ -23,10 +23,9 @@ pairs = st.lists(st.tuples(keys, values), max_size=60)
 
 
 def grouped(
-    some: list[tuple[Any, Any]], folder: Path, budget: int, partitions: int, combiner: Any = None, fan_in: int = 2
+    some: list[tuple[Any, Any]], folder: Path, budget: int, partitions: int, combiner: Any = None
 ) -> list[list[tuple[Any, list[Any]]]]:
     store = RunStore(folder, 2**30, 1)
-    store.fan_in = fan_in
     grouper = Grouper(store, budget, combiner=combiner, partitioning=Partitioning(partitions))
     for pair in some:
         grouper.add_pairs([pair])
@@ -127,7 +126,7 @@ def test_a_combiner_must_keep_its_key(tmp_path: Path) -> None:
     def swaps(_key: str, given: Any) -> Any:
         yield "other", sum(given)
 
-    with pytest.raises(PairError, match="combiner"):
+    with pytest.raises(UserError, match="combiner"):
         grouped([("a", 1), ("a", 2)], tmp_path, 10**9, 1, swaps)
 
 

@@ -1,5 +1,6 @@
 """What a job's functions may ask and tell while a task runs: parameters, counters, log lines."""
 
+import operator
 import sys
 from typing import Any
 
@@ -15,8 +16,10 @@ def count(name: str, amount: int = 1) -> None:
     """Add `amount` to the job's counter `name`.
 
     Counters travel with the task's commit, so a task that runs twice counts once. Raises ValueError for a
-    51st name in one task, or for a name longer than 60 characters.
+    51st name in one task, or for a name longer than 60 characters, TypeError for an amount that
+    is no whole number.
     """
+    amount = operator.index(amount)  # an int, whatever type of number it came as
     if name not in _counters:
         if len(_counters) >= COUNTERS_MAX:
             raise ValueError(f"counter {name!r}: a task may have {COUNTERS_MAX} counters; use fewer names")

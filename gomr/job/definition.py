@@ -96,7 +96,7 @@ def _check_names(module: ModuleType, lines: dict[str, int], refuse: Callable[...
         meant = MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1, cutoff=0.8)), None)
         if meant and meant != name and not name.startswith("_") and not hasattr(module, meant):
             raise refuse(f"{name!r} is not a name of a job; did you mean {meant!r}? (else rename it)", name)
-    if not hasattr(module, "mapper"):
+    if getattr(module, "mapper", None) is None:
         raise refuse("no mapper: a job file defines mapper(record), which yields (key, value) pairs")
     if hasattr(module, "steps"):
         raise refuse("steps: this version runs one map and one reduce a job", "steps")
@@ -110,6 +110,8 @@ def _check_function(
     wanted = f"{name}({', '.join(arguments)})"
     if not callable(function):
         raise refuse(f"{name} is {type(function).__name__}, not a function; write {wanted}", name)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise refuse(f"{name} is async; write a plain function or generator {wanted}", name)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a built-in that does not tell

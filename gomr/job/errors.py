@@ -9,6 +9,7 @@ JobError
 """
 
 import errno
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -17,6 +18,10 @@ from types import TracebackType
 RUNTIME_FOLDER = str(Path(__file__).parent)
 RECORD_CHARACTERS_MAX = 1000  # enough to recognise a record, small enough for a commit record
 TRACEBACK_CHARACTERS_MAX = 3000  # the coordinator keeps errors of at most 4 KB
+
+
+NO_RECORD = object()
+"""Stands for the record where no record is in hand."""
 
 
 class JobError(Exception):
@@ -36,10 +41,10 @@ class DefinitionError(JobError):
 class UserError(JobError):
     """The user's own function raised."""
 
-    def __init__(self, cause: BaseException, *, record: object = None, number: int = 0, source: str = "") -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}")
+    def __init__(self, cause: BaseException, *, record: object = NO_RECORD, number: int = 0, source: str = "") -> None:
+        super().__init__(f"{type(cause).__name__}: {_said(cause)}")
         self.cause = cause
-        self.record = shown(record)
+        self.record = None if record is NO_RECORD else shown(record)
         self.number = number
         self.source = source
 
@@ -67,7 +72,10 @@ def shown(record: object) -> str:
     """Return `record` as text of bounded length."""
     if isinstance(record, (str, bytes)) and len(record) > RECORD_CHARACTERS_MAX:
         return f"{record[:RECORD_CHARACTERS_MAX]!r}... ({len(record)} long)"
-    text = repr(record)
+    try:
+        text = repr(record)
+    except Exception as error:  # the user's __repr__ must not hide the user's error
+        text = f"<{type(record).__name__}, whose repr fails: {type(error).__name__}>"
     return text if len(text) <= RECORD_CHARACTERS_MAX else text[:RECORD_CHARACTERS_MAX] + "..."
 
 
@@ -97,7 +105,7 @@ def error_facts(error: BaseException) -> dict[str, object]:
     return {
         "kind": kind,
         "type": type(error).__name__,
-        "message": str(error)[:RECORD_CHARACTERS_MAX],
+        "message": _said(error)[:RECORD_CHARACTERS_MAX],
         "traceback": "" if isinstance(error, JobError) else user_traceback(error),
     }
 
@@ -111,8 +119,15 @@ def print_error(error: BaseException) -> None:
     sys.stderr.flush()
 
 
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:
+        return f"<its text fails: {type(problem).__name__}>"
+
+
 def _is_runtime(filename: str) -> bool:
-    return filename.startswith((RUNTIME_FOLDER, "<frozen ")) or "runpy" in filename
+    return filename.startswith((RUNTIME_FOLDER + os.sep, "<frozen "))
 
 
 def _short(filename: str) -> str:

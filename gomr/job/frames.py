@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from gomr.job.errors import HostError
 from gomr.job.keys import Key
@@ -27,15 +27,36 @@ _MARSHAL_FLAT, _MARSHAL_LISTS, _PICKLE_FLAT, _PICKLE_LISTS = range(4)
 _PLAIN = frozenset({int, float, str, bytes, bool, type(None)})  # marshal turns other buffers into bytes, silently
 
 
-def write_entries(file: BinaryIO, entries: Iterable[Entry]) -> int:
+class FrameSizes:
+    """Writes to a file, and remembers the largest frame."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.largest = 0
+
+    def write(self, data: bytes) -> int:
+        """Write one piece of a frame."""
+        self.largest = max(self.largest, len(data))
+        return self._file.write(data)
+
+
+class Writable(Protocol):
+    """What frames are written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write `data`; return its length."""
+
+
+def write_entries(file: Writable, entries: Iterable[Entry]) -> int:
     """Append `entries` to `file` as frames; return the bytes written."""
     written = weight = 0
     keys: list[Key] = []
     lists: list[list[Any]] = []
     for key, values in entries:
-        value_weight = _weight(values)
+        value_weight = weight_of(values)
+        key_weight = size_of(key) // ORDINARY_RECORD_BYTES
         step = max(1, VALUES_PER_FRAME // value_weight)
-        if keys and weight + len(values) * value_weight > VALUES_PER_FRAME:
+        if keys and weight + key_weight + len(values) * value_weight > VALUES_PER_FRAME:
             written += _write_lists(file, keys, lists)
             keys, lists, weight = [], [], 0
         last = 0
@@ -44,19 +65,22 @@ def write_entries(file: BinaryIO, entries: Iterable[Entry]) -> int:
             last += step
         keys.append(key)
         lists.append(values[last:] if last else values)
-        weight += len(lists[-1]) * value_weight
+        weight += key_weight + len(lists[-1]) * value_weight
     if keys:
         written += _write_lists(file, keys, lists)
     return written
 
 
-def write_flat(file: BinaryIO, keys: list[Key], values: list[Any]) -> int:
+def write_flat(file: Writable, keys: list[Key], values: list[Any]) -> int:
     """Append entries of one value each to `file` as frames; return the bytes written."""
     written = 0
-    step = max(1, VALUES_PER_FRAME // _weight(values))
-    for start in range(0, len(keys), step):
-        stop = start + step
+    start = 0
+    while start < len(keys):
+        stop = start + VALUES_PER_FRAME
+        weight = weight_of(keys[start:stop]) + weight_of(values[start:stop]) - 1
+        stop = start + max(1, VALUES_PER_FRAME // weight)
         written += _write_frame(file, keys[start:stop], values[start:stop], flat=True)
+        start = stop
     return written
 
 
@@ -91,23 +115,20 @@ def read_entries(file: BinaryIO, length: int) -> Iterator[Entry]:
             yield from zip(keys, values, strict=True)
 
 
-def _weight(values: list[Any]) -> int:
+def weight_of(values: list[Any]) -> int:
     """Return the size of a value in units of an ordinary record, from a sample."""
-    if not values or values[0].__class__ is int:
-        return 1
-    step = len(values) // _SAMPLE + 1
-    sizes = [size_of(value) for value in values[::step]]
+    sizes = [size_of(value) for value in values[:: len(values) // _SAMPLE + 1]]
     return max(1, sum(sizes) // (len(sizes) or 1) // ORDINARY_RECORD_BYTES)
 
 
-def _write_lists(file: BinaryIO, keys: list[Key], lists: list[list[Any]]) -> int:
+def _write_lists(file: Writable, keys: list[Key], lists: list[list[Any]]) -> int:
     flat = list(chain.from_iterable(lists))
     if len(flat) == len(keys):
         return _write_frame(file, keys, flat, flat=True)
     return _write_frame(file, keys, lists, flat=False)
 
 
-def _write_frame(file: BinaryIO, keys: list[Key], values: list[Any], *, flat: bool) -> int:
+def _write_frame(file: Writable, keys: list[Key], values: list[Any], *, flat: bool) -> int:
     kinds = set(map(type, values if flat else chain.from_iterable(values)))
     if kinds <= _PLAIN:
         codec = _MARSHAL_FLAT if flat else _MARSHAL_LISTS

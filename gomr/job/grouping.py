@@ -4,13 +4,14 @@ The same code serves both sides of the shuffle: a map task groups its pairs befo
 groups the blocks it is given. Within a key, values keep the order in which they were added.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
-from gomr.job.errors import PairError
+from gomr.job.errors import PairError, UserError
+from gomr.job.frames import Entry
 from gomr.job.keys import Key, check_key, order_kind
 from gomr.job.reducers import KnownReducer, total
-from gomr.job.runs import Partitioning, Run, RunStore, merged
+from gomr.job.runs import Partitioning, Run, RunStore, merged, merged_entries
 from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
 
 _ABSENT = object()
@@ -41,14 +42,12 @@ class Grouper:
         self._groups: dict[Key, Any] = {}  # key -> list of values, or the folded value where there is a fold
         self._used_bytes = 0
         self._runs: list[Run] = []
+        self._spills = 0
         self._sorted: list[list[Key]] | None = None
 
     def add_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
         """Add the pairs of one record; return how many they were. Raises PairError for what is not a pair."""
-        added = self._fold_pairs(pairs) if self._fold is not None else self._collect_pairs(pairs)
-        if self._used_bytes > self._budget_bytes:
-            self._shrink()
-        return added
+        return self._fold_pairs(pairs) if self._fold is not None else self._collect_pairs(pairs)
 
     def add_frame(self, keys: list[Key], values: list[Any], *, flat: bool) -> None:
         """Add one frame of a block: a value a key where `flat`, else a list of values a key."""
@@ -75,6 +74,14 @@ class Grouper:
             self._spill()
         yield from merged(self._store, self._runs, partition)
 
+    def entries(self, partition: int) -> Iterator[Entry]:
+        """Yield what `groups` does, a key with very many values in several entries: to be written, not reduced."""
+        if not self._runs:
+            return ((key, list(values)) for key, values in self.groups(partition))
+        if self._groups:
+            self._spill()
+        return merged_entries(self._store, self._runs, partition)
+
     def flat(self, partition: int) -> tuple[list[Key], list[Any]] | None:
         """Return `(keys, values)` of `partition`, one value a key, or None where it is not as simple as that."""
         if self._runs:
@@ -87,11 +94,12 @@ class Grouper:
 
     @property
     def spills(self) -> int:
-        """How many runs were written to disk."""
-        return len(self._runs)
+        """How many times memory was emptied to disk."""
+        return self._spills
 
     def _fold_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
-        groups, fold, adds, used, added = self._groups, self._fold, self._adds, 0, 0
+        groups, fold, adds, used, added = self._groups, self._fold, self._adds, self._used_bytes, 0
+        budget = self._budget_bytes
         assert fold is not None
         for pair in pairs:
             added += 1
@@ -110,11 +118,14 @@ class Grouper:
                 groups[key] = after = before + value if adds else fold(before, value)
                 if after.__class__ is not int and after is not before:
                     used += max(0, size_of(after) - size_of(before))
-        self._used_bytes += used
+            if used > budget:
+                used = self._shrink(used)
+                groups = self._groups
+        self._used_bytes = used
         return added
 
     def _collect_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
-        groups, used, added = self._groups, 0, 0
+        groups, used, added = self._groups, self._used_bytes, 0
         budget = self._budget_bytes
         for pair in pairs:
             added += 1
@@ -132,24 +143,26 @@ class Grouper:
                 groups[key] = [value]
                 used += size_of(key) + KEY_OVERHEAD_BYTES
             used += NUMBER_BYTES if value.__class__ is int else size_of(value)
-            if used > budget:  # one record may yield more than the whole budget
-                self._used_bytes += used
-                used = 0
-                self._shrink()
+            if used > budget:  # within a record: one may yield more than the whole budget
+                used = self._shrink(used)
                 groups = self._groups
-        self._used_bytes += used
+        self._used_bytes = used
         return added
 
-    def _shrink(self) -> None:
-        """Make room: combine in memory, and write a run where that does not free half of the budget."""
+    def _shrink(self, used: int) -> int:
+        """Make room: combine in memory, and write a run where that does not free half of the budget.
+
+        Takes and returns the estimated bytes in memory.
+        """
         if self._combiner is not None and self._fold is None:
             self._combine()
-            sizes = (
+            used = sum(
                 size_of(key) + KEY_OVERHEAD_BYTES + sum(map(size_of, values)) for key, values in self._groups.items()
             )
-            self._used_bytes = sum(sizes)
-        if self._used_bytes > self._budget_bytes // 2:
+        if used > self._budget_bytes // 2:
             self._spill()
+            used = 0
+        return used
 
     def combine_all(self) -> None:
         """Combine what is in memory, before it is written for good."""
@@ -178,20 +191,32 @@ class Grouper:
         single = self._fold is not None
         entries = [((key, [groups[key]] if single else groups[key]) for key in keys) for keys in self._partitioned()]
         self._runs.append(self._store.write(entries, order_kind(groups)))
+        self._spills += 1
         self._groups = {}
         self._sorted = None
-        self._used_bytes = 0
 
 
 def combined(combiner: Combine, key: Key, values: list[Any]) -> list[Any]:
     """Return the values that `combiner` makes of `values`. Raises PairError where it yields another key."""
     result = []
-    for pair in combiner(key, iter(values)) or ():
-        new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
-        if new_key != key:
-            raise PairError(f"combiner: given key {key!r:.200} it yielded key {new_key!r:.200}; it must keep the key")
-        result.append(value)
+    try:
+        for pair in pairs_of(combiner(key, iter(values))):
+            new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
+            if new_key != key:
+                raise PairError(f"combiner: given key {key!r:.200}, it yielded {new_key!r:.200}; it must keep the key")
+            result.append(value)
+    except (Exception, SystemExit) as error:
+        raise UserError(error, record=key, source="combine keys") from error
     return result
+
+
+def pairs_of(result: Any) -> Iterable[Any]:
+    """Return what a function of the job gave as pairs: a mapping's items, nothing for None."""
+    if isinstance(result, Generator):  # nearly always, and quick to tell
+        return result
+    if isinstance(result, Mapping):
+        return result.items()
+    return () if result is None else result
 
 
 def _unpacked(pair: Any) -> tuple[Key, Any]:

@@ -100,4 +100,4 @@ def canonical(key: Key) -> bytes:
         return b"t" + b"".join(struct.pack(">I", len(part)) + part for part in parts)
     if kind is float and not key.is_integer():  # an infinity is no integer either
         return b"f" + struct.pack(">d", key)
-    return b"i%d" % int(key)
+    return b"i%x" % int(key)  # hexadecimal: of any length

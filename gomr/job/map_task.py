@@ -1,15 +1,15 @@
 """A map task: records in, pairs out, grouped and written as one file of R blocks (or as result lines)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gomr.job import context
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
-from gomr.job.errors import HOST_ERRNOS, JobError, UserError
+from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, UserError
 from gomr.job.frames import write_entries, write_flat
-from gomr.job.grouping import Grouper
+from gomr.job.grouping import Grouper, pairs_of
 from gomr.job.runs import Partitioning, RunStore
 
 SPILL_SHARE = 0.5  # of --memory for collected pairs; the interpreter, a frame being written and sorting take the rest
@@ -22,7 +22,7 @@ class Records:
     def __init__(self, definition: JobDefinition, task: TaskFile) -> None:
         self._format = definition.input_format
         self._pieces = task.inputs
-        self.current: Any = None
+        self.current: Any = NO_RECORD
         self.number = 0
         self.source = ""
         self.count = 0
@@ -32,7 +32,7 @@ class Records:
         for piece in self._pieces:
             self.source = piece.name
             context.set_source(piece.name)
-            self.number = 0
+            self.number, self.current = 0, NO_RECORD
             with Path(piece.path).open("rb") as stream:
                 stream.seek(piece.offset)
                 for record in self._format.records(stream, piece.length):
@@ -40,6 +40,8 @@ class Records:
                     self.number += 1
                     self.count += 1
                     yield record
+                    self.current = NO_RECORD  # what fails while the next one is read is not this one's doing
+        self.number = 0
 
 
 def run_map(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def run_map(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
         if error.kind == "host":
             raise
         raise _blamed(error, records) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _blamed(error, records) from error
 
 
@@ -80,8 +82,7 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
     )
     mapper, pairs = definition.mapper, 0
     for record in records:
-        pairs += grouper.add_pairs(_pairs(mapper(record)))
-    records.current = None  # what fails from here on is not one record's doing
+        pairs += grouper.add_pairs(pairs_of(mapper(record)))
     grouper.combine_all()
     blocks = []
     with Path(task.output).open("wb") as file:
@@ -91,7 +92,7 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
             if flat is not None:
                 write_flat(file, *flat)
             else:
-                write_entries(file, ((key, list(values)) for key, values in grouper.groups(partition)))
+                write_entries(file, grouper.entries(partition))
             blocks.append([start, file.tell() - start])
     return {"records_in": records.count, "records_out": pairs, "blocks": blocks, "spills": grouper.spills}
 
@@ -100,18 +101,13 @@ def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) ->
     mapper, line, pairs = definition.mapper, definition.output_format, 0
     with Path(task.output).open("wb") as file:
         for record in records:
-            for key, value in _pairs(mapper(record)):
+            for key, value in pairs_of(mapper(record)):
                 file.write(line(key, value))
                 pairs += 1
     return {"records_in": records.count, "records_out": pairs}
 
 
-def _pairs(result: Any) -> Iterable[Any]:
-    """Return what a mapper gave as pairs: a mapping's items, nothing for None."""
-    if isinstance(result, dict):
-        return result.items()
-    return () if result is None else result
-
-
-def _blamed(error: Exception, records: Records) -> UserError:
+def _blamed(error: BaseException, records: Records) -> UserError:
+    if isinstance(error, UserError):
+        return error  # it knows better: a combiner's key
     return UserError(error, record=records.current, number=records.number, source=records.source)

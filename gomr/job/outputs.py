@@ -16,6 +16,7 @@ from gomr.job.keys import Key
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
 _NOT_TEXT = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|(.))")
 _UNESCAPES = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
@@ -30,10 +31,12 @@ def text_line(key: Key, value: Any) -> bytes:
     value_text = str(value) if type(value) is int else _escaped(_text(value))
     line = f"{key_text}\t{value_text}\n"
     try:
-        return line.encode("utf-8", "surrogateescape")
+        encoded = line.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        line = _NOT_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-        return line.encode("utf-8", "surrogateescape")
+        return _NOT_TEXT.sub(_code, line).encode("utf-8", "surrogateescape")
+    if encoded.isascii() or encoded.decode("utf-8", "surrogateescape") == line:
+        return encoded
+    return _SURROGATE.sub(_code, line).encode()  # bytes that would join into other text
 
 
 def parse_text(line: bytes) -> tuple[str, str]:
@@ -64,6 +67,10 @@ def output_format(value: object) -> Formatter:
         f"output_format is {value!r}; it is one of {', '.join(map(repr, OUTPUT_FORMATS))}, "
         "or a function of (key, value) that returns the bytes of a line"
     )
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _text(value: Any) -> str:

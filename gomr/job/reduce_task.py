@@ -5,9 +5,9 @@ from typing import Any
 
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
-from gomr.job.errors import HOST_ERRNOS, ContractError, JobError, PairError, UserError
+from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, PairError, UserError
 from gomr.job.frames import read_frames
-from gomr.job.grouping import Grouper
+from gomr.job.grouping import Grouper, pairs_of
 from gomr.job.map_task import run_store, spill_bytes
 from gomr.job.runs import Partitioning
 
@@ -16,7 +16,7 @@ def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
     """Run a reduce task; return the facts for its result file. Raises UserError with the key in hand."""
     if definition.reducer is None:
         raise ContractError("a reduce task for a job that has no reducer")
-    key: Any = None
+    key: Any = NO_RECORD
     keys_in = pairs = 0
     try:
         grouper = _grouped(definition, task)
@@ -24,14 +24,16 @@ def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
         with Path(task.output).open("wb") as file:
             for key, values in grouper.groups(0):
                 keys_in += 1
-                for pair in reducer(key, values) or ():
+                for pair in pairs_of(reducer(key, values)):
                     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                         raise PairError(f"reducer: got {pair!r:.200} where a (key, value) pair was expected")
                     file.write(line(pair[0], pair[1]))
                     pairs += 1
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         host = isinstance(error, JobError) and error.kind == "host"
         if host or (isinstance(error, OSError) and error.errno in HOST_ERRNOS):
+            raise
+        if isinstance(error, UserError):
             raise
         raise UserError(error, record=key, number=keys_in, source="reduce key") from error
     return {"records_in": keys_in, "records_out": pairs, "spills": grouper.spills}

@@ -15,13 +15,19 @@ class KnownReducer:
 
     def __call__(self, key: Any, values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield `(key, folded values)`."""
-        yield key, reduce(self.fold, values)
+        folded = reduce(self.fold, values)
+        yield key, int(folded) if self is total and folded.__class__ is bool else folded
 
     def __repr__(self) -> str:
         return f"gomr.{self.name}"
 
 
+def _extreme(choose: Callable[[Any, Any], Any], so_far: Any, value: Any) -> Any:
+    """Return the extreme of two; NaN stays NaN, so that the order in which values meet is of no account."""
+    return so_far if so_far != so_far else value if value != value else choose(value, so_far)  # noqa: PLR0124
+
+
 total = KnownReducer("total", lambda so_far, value: so_far + value, "The sum of a key's values.")
-largest = KnownReducer("largest", lambda so_far, value: max(value, so_far), "The largest value of a key.")
-smallest = KnownReducer("smallest", lambda so_far, value: min(value, so_far), "The smallest value of a key.")
+largest = KnownReducer("largest", lambda so_far, value: _extreme(max, so_far, value), "The largest value of a key.")
+smallest = KnownReducer("smallest", lambda so_far, value: _extreme(min, so_far, value), "The smallest value of a key.")
 first = KnownReducer("first", lambda so_far, _value: so_far, "The first value of a key, in input order.")

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gomr.job.errors import HostError, PairError
-from gomr.job.frames import VALUES_PER_FRAME, Entry, read_entries, write_entries
+from gomr.job.frames import Entry, FrameSizes, read_entries, write_entries
 from gomr.job.keys import Key, order, partitions_of, sort_keys
 
 FAN_IN_MAX = 64  # open files, and a frame in memory for each
-FRAME_BYTES = 512 * 1024  # a frame of ordinary records once decoded; the fan-in shrinks with the memory
+FRAME_BYTES = 512 * 1024  # a frame of ordinary records once decoded
+DECODED_SIZE = 2  # times its bytes on disk: large values are strings and buffers, which hardly grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class Partitioning:
 class Run:
     """A scratch file with one sorted block for each partition, at `offsets[p]` to `offsets[p + 1]`.
 
-    `kind` is the one type that all its keys can be compared in plainly, None where they need `order`.
+    `kind` is the one type that all its keys can be compared in plainly, None where they need `order`; `frame_bytes`
+    is its largest frame.
     """
 
     path: Path
     offsets: tuple[int, ...]
     kind: type | None
+    frame_bytes: int
 
 
 class RunStore:
@@ -64,7 +67,7 @@ class RunStore:
         self._left_bytes = limit_bytes
         self._limit_bytes = limit_bytes
         self._count = 0
-        self.fan_in = max(2, min(FAN_IN_MAX, memory_bytes // FRAME_BYTES))
+        self._memory_bytes = memory_bytes
 
     def write(self, partitions: Iterable[Iterable[Entry]], kind: type | None) -> Run:
         """Write one run; `partitions` gives the sorted entries of each partition in turn, with keys of `kind`."""
@@ -72,15 +75,21 @@ class RunStore:
         self._count += 1
         offsets = [0]
         with path.open("wb") as file:
+            frames = FrameSizes(file)
             for entries in partitions:
-                offsets.append(offsets[-1] + write_entries(file, entries))
+                offsets.append(offsets[-1] + write_entries(frames, entries))
         self._left_bytes -= offsets[-1]
         if self._left_bytes < 0:
             raise HostError(
                 f"the task's scratch files exceed {self._limit_bytes} bytes; "
                 "raise --scratch-limit, or give smaller splits or more partitions"
             )
-        return Run(path, tuple(offsets), kind)
+        return Run(path, tuple(offsets), kind, frames.largest)
+
+    def fan_in(self, runs: Iterable[Run]) -> int:
+        """Return how many of `runs` may be merged at once: a decoded frame of each is in memory."""
+        frame_bytes = max(FRAME_BYTES, *(DECODED_SIZE * run.frame_bytes for run in runs))
+        return max(2, min(FAN_IN_MAX, self._memory_bytes // frame_bytes))
 
     def remove(self, runs: Iterable[Run]) -> None:
         """Delete runs that were merged into another."""
@@ -90,24 +99,29 @@ class RunStore:
 
 
 def merged(store: RunStore, runs: list[Run], partition: int) -> Iterator[tuple[Key, Iterator[Any]]]:
-    """Yield `(key, values)` of `partition` over `runs`; equal keys' values come in the order of the runs.
-
-    Where the runs are more than the fan-in, consecutive ones are first merged into longer ones, in place in `runs`.
-    """
-    while len(runs) > store.fan_in:
-        groups = [runs[start : start + store.fan_in] for start in range(0, len(runs), store.fan_in)]
-        runs[:] = [_merge_group(store, group) for group in groups]
-    entries = _merge(runs, partition)
+    """Yield `(key, values)` of `partition` over `runs`; equal keys' values come in the order of the runs."""
+    entries = merged_entries(store, runs, partition)
     for _, group in groupby(entries, key=_comparison(runs)):
         key, head = next(group)
         yield key, chain(head, chain.from_iterable(map(itemgetter(1), group)))  # noqa: B031 - what next() left
+
+
+def merged_entries(store: RunStore, runs: list[Run], partition: int) -> Iterator[Entry]:
+    """Yield the entries of `partition` over `runs` in order; a key may stand in several.
+
+    Where the runs are more than the fan-in, consecutive ones are first merged into longer ones, in place in `runs`.
+    """
+    while len(runs) > (fan_in := store.fan_in(runs)):
+        groups = [runs[start : start + fan_in] for start in range(0, len(runs), fan_in)]
+        runs[:] = [_merge_group(store, group) for group in groups]
+    return _merge(runs, partition)
 
 
 def _merge_group(store: RunStore, group: list[Run]) -> Run:
     if len(group) == 1:
         return group[0]
     count = len(group[0].offsets) - 1
-    merges = (_rebatched(_merge(group, partition)) for partition in range(count))
+    merges = (_merge(group, partition) for partition in range(count))
     run = store.write(merges, _common_kind(group))
     store.remove(group)
     return run
@@ -138,18 +152,3 @@ def _read(run: Run, partition: int) -> Iterator[Entry]:
     with run.path.open("rb") as file:
         file.seek(start)
         yield from read_entries(file, stop - start)
-
-
-def _rebatched(entries: Iterator[Entry]) -> Iterator[Entry]:
-    """Join neighbouring entries of equal key, up to a frame's worth of values."""
-    held_key: Key = None
-    held: list[Any] = []
-    for key, values in entries:
-        if held and key == held_key and len(held) + len(values) <= VALUES_PER_FRAME:
-            held = held + values
-            continue
-        if held:
-            yield held_key, held
-        held_key, held = key, values
-    if held:
-        yield held_key, held

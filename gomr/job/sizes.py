@@ -4,6 +4,8 @@ Measured process memory would differ from run to run, and with it the places whe
 faults must give the bytes of a run without.
 """
 
+from collections import deque
+from itertools import islice
 from sys import getsizeof
 from typing import Any
 
@@ -18,20 +20,26 @@ def size_of(value: Any, depth: int = 0) -> int:
     kind = type(value)
     if kind is str or kind is bytes:
         return getsizeof(value) + 8
-    if kind is int or kind is float or value is None:
+    if kind is float or value is None or (kind is int and value.bit_length() <= 64):
         return NUMBER_BYTES
     size = getsizeof(value) + 8
     if depth < _DEPTH_MAX:
-        if kind in (list, tuple, set, frozenset):
+        if isinstance(value, (set, frozenset)):
+            size += sum(size_of(item, depth + 1) for item in value)  # no sample: their order differs by process
+        elif isinstance(value, (list, tuple, deque)):
             size += _sampled(value, depth)
         elif isinstance(value, dict):
             size += _sampled(value.keys(), depth) + _sampled(value.values(), depth)
-        elif hasattr(value, "__dict__"):
+        if hasattr(value, "__dict__"):
             size += size_of(value.__dict__, depth + 1)
+        for base in kind.__mro__[:-1]:
+            slots = base.__dict__.get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                size += size_of(getattr(value, name, None), depth + 1)
     return size
 
 
 def _sampled(items: Any, depth: int) -> int:
     """Estimate the bytes of a container's items from the first few of them."""
-    sample = [size_of(item, depth + 1) for item, _ in zip(items, range(_SAMPLE), strict=False)]
+    sample = [size_of(item, depth + 1) for item in islice(items, _SAMPLE)]
     return sum(sample) * len(items) // len(sample) if sample else 0

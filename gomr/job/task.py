@@ -52,8 +52,8 @@ def _set_up(definition: JobDefinition) -> None:
     assert definition.setup is not None
     try:
         definition.setup()
-    except Exception as error:
-        raise UserError(error, record=None, source="setup()") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(error, source="setup()") from error
 
 
 def _finish(task: TaskFile, facts: dict[str, Any]) -> bool:
