@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -82,21 +83,26 @@ def _sources(job_file: Path, include: tuple[Path, ...]) -> dict[str, Path]:
         raise UsageError(f"{job_file}: the name of a job file must be a Python name, such as word_count.py")
     if job_file.stem == "gomr" or job_file.stem in sys.stdlib_module_names:
         raise UsageError(f"{job_file}: a module {job_file.stem!r} exists already in Python or gomr; rename the file")
-    folder = job_file.parent
+    folder = job_file.resolve().parent
+    seen: set[Path] = set()
     found: dict[str, Path] = {}
-    todo = [job_file, *include]
+    todo = [(path.resolve(), folder) for path in (job_file, *include)]
     while todo:
-        path = todo.pop()
+        path, base = todo.pop()
         if not path.exists():
             raise NotFoundError(f"{path}: no such file or folder to include")
+        if not path.is_relative_to(base):
+            base = path.parent  # from elsewhere: under its own name, at the top
         if path.is_dir():
-            todo += [file for file in sorted(path.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
+            files = (file for file in sorted(path.rglob("*")) if file.is_file() and "__pycache__" not in file.parts)
+            todo += [(file, base) for file in files]
             continue
-        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-        if name not in found:
-            found[name] = path
-            if path.suffix == ".py":
-                todo += _siblings(path, folder)
+        name = path.relative_to(base).as_posix()
+        if found.setdefault(name, path) != path:
+            raise UsageError(f"{path} and {found[name]} would both be {name!r} in the executable; rename one")
+        if path.suffix == ".py" and path not in seen:
+            todo += [(sibling, folder) for sibling in _siblings(path, folder)]
+        seen.add(path)
     return found
 
 
@@ -132,7 +138,7 @@ def _requirements(job_file: Path, requirements: Path | None) -> list[str]:
     if requirements is not None:
         if not requirements.is_file():
             raise NotFoundError(f"{requirements}: no such requirements file")
-        lines = (line.split("#")[0].strip() for line in requirements.read_text().splitlines())
+        lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in requirements.read_text().splitlines())
         return sorted(line for line in lines if line)
     found = PEP_723.search(job_file.read_text(encoding="utf-8"))
     if found is None:
@@ -142,7 +148,9 @@ def _requirements(job_file: Path, requirements: Path | None) -> list[str]:
         block = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{job_file.name}: the `# /// script` block is not TOML: {error}") from None
-    return sorted(str(item) for item in block.get("dependencies", []) if not re.match(r"gomr\b", str(item)))
+    return sorted(
+        str(item) for item in block.get("dependencies", []) if not re.match(r"gomr\s*([<>=!~;\[]|$)", str(item))
+    )
 
 
 def _stage(sources: dict[str, Path], module: str, stage: Path) -> None:
@@ -164,7 +172,7 @@ def _check(stage: Path, job_file: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="gomr-check-") as folder:
         script = Path(folder) / "check"
         python = [sys.executable, "-I", "-S", "-B", "-c"]  # no .pyc beside the staged sources
-        boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gomr.job.main import main; sys.exit(main())"
+        boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gomr.job.main import leave; leave()"
         line = " ".join(map(_quoted, [*python, boot, str(stage)]))
         script.write_text(f'#!/bin/sh\nexec {line} "$@"\n')
         script.chmod(0o755)
@@ -209,7 +217,7 @@ def _lock(job_file: Path, wanted: list[str], folder: Path) -> Path:
 def _run_pex(stage: Path, lock: Path | None, wanted: list[str], output: Path) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     command = [sys.executable, "-m", "pex", "-D", str(stage), "--venv", "--sh-boot", "-o", str(output)]
-    command += ["--entry-point", "gomr.job.main:main", "--interpreter-constraint", f"CPython=={version}.*"]
+    command += ["--entry-point", "gomr.job.main:leave", "--interpreter-constraint", f"CPython=={version}.*"]
     if lock is not None:
         facts = json.loads(lock.read_bytes())
         facts.pop("gomr_requirements")
@@ -220,9 +228,11 @@ def _run_pex(stage: Path, lock: Path | None, wanted: list[str], output: Path) ->
 
 
 def _run(command: list[str], problem: str) -> None:
+    # PEX would write its cache folder, where a variable names one, into the executable.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PEX_", "XDG_"))}
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PEX_SECONDS_MAX, check=False
+            command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=PEX_SECONDS_MAX, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise GomrError(f"{problem}: it took more than {PEX_SECONDS_MAX:g} s") from error

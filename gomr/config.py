@@ -27,7 +27,7 @@ class Setting:
 SETTINGS = (
     Setting("storage", ("GOMR_STORAGE",), "URL of the storage", is_url=True),
     Setting("coordinator", ("GOMR_COORDINATOR",), "URL of the coordinator", is_url=True),
-    Setting("logs", ("GOMR_LOGS",), "log sinks, comma separated"),
+    Setting("logs", ("GOMR_LOGS",), "log sinks, comma separated", is_url=True),
     Setting("log_level", ("GOMR_LOG_LEVEL",), "debug, info, warning or error"),
     Setting("plugins", ("GOMR_PLUGINS",), "exactly these plugins, comma separated; unset: found by URL scheme"),
     Setting("cache_dir", ("GOMR_CACHE_DIR",), "executables and builds on this machine"),
@@ -98,10 +98,7 @@ class Config:
         """Return every setting with its value, secrets masked."""
         pairs = [(setting, self.lookup(setting.name)) for setting in SETTINGS]
         return [
-            (
-                setting,
-                Value(str(parse(value.value)), value.origin) if setting.is_url and value.value else value,
-            )
+            (setting, Value(_masked(value.value), value.origin) if setting.is_url and value.value else value)
             for setting, value in pairs
         ]
 
@@ -120,6 +117,12 @@ class Config:
     def _user_folder(self, variable: str, fallback: str) -> Path:
         root = self._environment.get(variable)
         return (Path(root) if root else Path.home() / fallback) / "gomr"
+
+
+def _masked(text: str) -> str:
+    """Return one URL, or several with commas between, without their secrets."""
+    items = [item.strip() for item in text.split(",")]
+    return ",".join(str(parse(item)) if "://" in item else item for item in items)
 
 
 def _read(path: Path) -> dict[str, str]:

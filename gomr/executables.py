@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,11 @@ from gomr.backends import COPY_BYTES
 from gomr.errors import DefinitionRefused, NotFoundError, UsageError
 from gomr.job.main import platform_tag, python_tag
 from gomr.job.version import CONTRACT_VERSION
+from gomr.supervision.supervised import start
+from gomr.supervision.supervisor import EXIT_NO_START
 
 DESCRIBE_SECONDS_MAX = 120.0  # a first start unpacks a PEX with all its dependencies
-OUTPUT_CHARACTERS_MAX = 2000
+OUTPUT_BYTES_MAX = 2000
 
 
 class ExecutableRefused(UsageError):
@@ -39,16 +40,20 @@ def file_digest(path: Path) -> str:
 
 def environment(pex_root: Path, home: Path) -> dict[str, str]:
     """Return the whole environment of a job's process: nothing of the worker's own reaches it."""
-    folders = [Path(sys.executable).parent, Path(sys.base_prefix) / "bin"]
-    path = [*map(str, folders), "/usr/local/bin", "/usr/bin", "/bin"]
     return {
-        "PATH": os.pathsep.join(dict.fromkeys(path)),
+        "PATH": job_path(),
         "HOME": str(home),
         "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "PEX_ROOT": str(pex_root),
     }
+
+
+def job_path() -> str:
+    """Return the PATH of a job's process: this interpreter's folders, then the system's."""
+    folders = [str(Path(sys.executable).parent), str(Path(sys.base_prefix) / "bin")]
+    return os.pathsep.join(dict.fromkeys([*folders, "/usr/local/bin", "/usr/bin", "/bin"]))
 
 
 def describe(path: Path, variables: Mapping[str, str] | None = None, user: str = "") -> dict[str, Any]:
@@ -62,7 +67,7 @@ def describe(path: Path, variables: Mapping[str, str] | None = None, user: str =
             variables = environment(Path(folder) / "pex", Path(folder))
         if user:
             shutil.chown(folder, user)
-        output = _run([str(path.absolute()), "describe", str(answer)], dict(variables), folder, user)
+        output = _run([str(path.absolute()), "describe", str(answer)], variables, Path(folder), user)
         try:
             facts: dict[str, Any] = json.loads(answer.read_bytes())
             version, ok = facts["contract"], facts["ok"]
@@ -86,43 +91,26 @@ def offers() -> dict[str, Any]:
     """Return what this machine offers: contract versions, Python versions it can start, platform."""
     pythons = {python_tag()}
     for minor in range(8, 20):
-        if shutil.which(f"python3.{minor}"):
+        if shutil.which(f"python3.{minor}", path=job_path()):
             pythons.add(f"cp3{minor}")
     return {"contracts": [CONTRACT_VERSION], "pythons": sorted(pythons), "platform": platform_tag()}
 
 
-def user_options(name: str) -> dict[str, Any]:
-    """Return the options of Popen that run a process as user `name`; none where it is empty."""
-    if not name:
-        return {}
-    import pwd
-
-    found = pwd.getpwnam(name)
-    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
-
-
-def _run(command: list[str], variables: dict[str, str], folder: str, user: str) -> str:
-    """Run a command in a session of its own, killed whole at the time limit; return what it printed."""
+def _run(command: list[str], variables: Mapping[str, str], folder: Path, user: str) -> str:
+    """Run a command to its end, or to the time limit; return the end of what it printed."""
+    log = folder / "output"
+    with log.open("wb") as output:
+        supervised = start(command, output=output, environment=variables, folder=folder, user=user)
     try:
-        process = subprocess.Popen(
-            command,
-            env=variables,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **user_options(user),
-        )
-    except OSError as error:
-        raise ExecutableRefused(f"{command[0]}: cannot be executed: {error.strerror}") from error
-    with process:
-        try:
-            output, _ = process.communicate(timeout=DESCRIBE_SECONDS_MAX)
-        except subprocess.TimeoutExpired as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise ExecutableRefused(
-                f"{command[0]}: did not answer `describe` within {DESCRIBE_SECONDS_MAX:g} s"
-            ) from error
-    text: str = output.decode("utf-8", "replace")
-    return text.strip()[-OUTPUT_CHARACTERS_MAX:]
+        status = supervised.process.wait(DESCRIBE_SECONDS_MAX)
+    except subprocess.TimeoutExpired as error:
+        limit = f"{DESCRIBE_SECONDS_MAX:g} s"
+        raise ExecutableRefused(f"{command[0]}: did not answer `describe` within {limit}") from error
+    finally:
+        supervised.kill()
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - OUTPUT_BYTES_MAX))
+        text = file.read().decode("utf-8", "replace").strip()
+    if status == EXIT_NO_START:
+        raise ExecutableRefused(f"{command[0]}: cannot be executed: {text}")
+    return text

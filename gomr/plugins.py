@@ -60,11 +60,13 @@ class Plugins:
         self._discovers = items is None
         wanted = [item.strip() for item in items or () if item.strip()]
         blocked = {item.removeprefix("no:") for item in wanted if item.startswith("no:")}
+        for name in sorted(blocked - set(BUILTIN) - {entry.name for entry in installed()}):
+            raise ConfigurationError(f"plugin 'no:{name}': there is no plugin {name!r} to leave out")
         for name, module in BUILTIN.items():
             if name not in blocked:
                 self._register(name, importlib.import_module(module))
         for item in wanted:
-            if not item.startswith("no:"):
+            if not item.startswith("no:") and item not in blocked:
                 self._load(item)
         self._check()
 
@@ -145,7 +147,10 @@ class Plugins:
         for entry in installed():
             try:
                 self._load(entry.name)
+                self._check()
             except ConfigurationError as error:
+                if self.manager.has_plugin(entry.name):
+                    self.manager.unregister(name=entry.name)
                 warnings.warn(f"{error}; going on without it", stacklevel=2)
 
     def _register(self, name: str, plugin: Any) -> None:

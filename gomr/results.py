@@ -35,9 +35,12 @@ def read_result(cluster: Cluster, job: str) -> Iterator[bytes]:
 def save_result(cluster: Cluster, job: str, target: str) -> None:
     """Write a job's result to a file, whole or not at all, or to standard output for "-"."""
     if target == STANDARD_OUTPUT:
-        for data in read_result(cluster, job):
-            sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        try:
+            for data in read_result(cluster, job):
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # `| head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     path = Path(target)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -72,7 +75,7 @@ def failure_message(job: str, head: JobHead) -> str:
     """Return why a job failed: the user's traceback first, then the record that caused it."""
     error = head.error
     lines = [str(error.get("traceback") or error.get("message") or "no reason is known")]
-    if error.get("record") not in (None, "None"):
+    if error.get("record") is not None:
         source = error.get("source") or "input"
         lines.append(f"  record {error.get('record_number')} of {source}: {error['record']}")
     lines.append(

@@ -439,7 +439,8 @@ def test_what_is_not_there_is_said(client: Client, gomr: Gomr) -> None:
 
 
 def test_logs_can_be_followed_while_they_are_written(gomr: Gomr, client: Client, tmp_path: Path) -> None:
-    source = "import gomr, time\n\n\ndef mapper(line):\n    gomr.log('begun')\n    time.sleep(float(line))\n    yield line, 1\n"
+    source = "import gomr, time\n\n\ndef mapper(line):\n    gomr.log('begun')\n"
+    source += "    time.sleep(float(line))\n    yield line, 1\n"
     (tmp_path / "talks.py").write_text(source)
     (tmp_path / "in.txt").write_text("6\n")
     job = client.submit(tmp_path / "talks.py", [str(tmp_path / "in.txt")], JobOptions())

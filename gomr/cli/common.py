@@ -14,10 +14,23 @@ from gomr.units import parse_size
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _joined(_context: click.Context, _parameter: click.Parameter, items: tuple[str, ...]) -> str | None:
+    return ",".join(items) if items else None
+
+
+plugins_option = click.option(
+    "--plugins",
+    metavar="A,B,./C.PY",
+    multiple=True,
+    callback=_joined,
+    help="Exactly these plugins, and no:NAME; repeatable. GOMR_PLUGINS",
+)
+
+
 def cluster_options(function: F) -> F:
     """Add the options that say which cluster a command talks to."""
     for option in (
-        click.option("--plugins", metavar="A,B,./C.PY", help="Exactly these plugins (and no:NAME). GOMR_PLUGINS"),
+        plugins_option,
         click.option("--coordinator", metavar="URL", help="Where state lives. GOMR_COORDINATOR"),
         click.option("--storage", metavar="URL", help="Where bytes live. GOMR_STORAGE"),
     ):

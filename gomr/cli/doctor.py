@@ -9,6 +9,7 @@ import click
 
 from gomr.cli.common import cluster_options, open_client, print_json
 from gomr.errors import CoordinatorError, GomrError, StorageError, UnavailableError
+from gomr.urls import parse
 
 EPILOG = """\b
 Examples:
@@ -88,7 +89,7 @@ def _log_sinks(client: Any) -> str:
     urls = client.config.items("logs") or []
     for url in urls:
         client.plugins.open_log_sink(url).close(1.0)
-    return ", ".join(urls) or "none"
+    return ", ".join(parse(url).scheme for url in urls) or "none"
 
 
 def _machine() -> str:

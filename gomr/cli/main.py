@@ -6,7 +6,6 @@ Exit statuses: 0 done; 1 the job failed, or an error of no other class; 2 wrong 
 """
 
 import importlib
-import os
 import sys
 
 import click
@@ -62,9 +61,6 @@ def main() -> None:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         status = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said to that reader
-        status = 0
     sys.exit(status)
 
 
@@ -82,7 +78,7 @@ def run() -> int:
     except GomrError as error:
         click.echo(f"gomr: {error}", err=True)
         return error.exit_status
-    except (StorageError, CoordinatorError) as error:
+    except (StorageError, CoordinatorError, OSError) as error:
         click.echo(f"gomr: {error}", err=True)
         return EXIT_UNAVAILABLE
     return result if isinstance(result, int) else 0

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from gomr.cli.common import print_json, print_table
+from gomr.cli.common import plugins_option, print_json, print_table
 
 EPILOG = """\b
 Examples:
@@ -14,7 +14,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--plugins", metavar="A,B,./C.PY", help="Exactly these plugins (and no:NAME). GOMR_PLUGINS")
+@plugins_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(plugins: str | None, as_json: bool) -> None:
     """List the plugins: name, version, hooks, URL schemes, where each comes from."""

@@ -1,5 +1,6 @@
-"""What Linux offers for taking children along: a death signal, and a count of threads."""
+"""What Linux offers for keeping a process tree together: death signals, adoption of orphans, who is below whom."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -36,6 +37,31 @@ def thread_count() -> int:
         import threading
 
         return threading.active_count()
+
+
+def kill_descendants() -> None:
+    """Kill and reap every process below this one, also those that are forked meanwhile."""
+    while True:
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def descendants(root: int) -> list[int]:
+    """Return the process ids below `root`."""
+    below: list[int] = []
+    todo = [root]
+    while todo:
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{todo.pop()}/task").iterdir():
+                children = [int(pid) for pid in (thread / "children").read_text().split()]
+                below += children
+                todo += children
+    return below
 
 
 def _prctl(option: int, value: int) -> None:

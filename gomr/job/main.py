@@ -1,6 +1,7 @@
 """The entry point of an executable: `describe FILE`, `task FILE`, `serve FD` (DESIGN.md, "The job contract")."""
 
 import json
+import os
 import platform
 import sys
 import sysconfig
@@ -62,7 +63,7 @@ def describe(module: str, path: Path) -> int:
             "gomr": VERSION,
             "name": module.rpartition(".")[2],
             "requires": requirements(),
-            "serve": hasattr(__import__("os"), "fork"),
+            "serve": hasattr(os, "fork"),
             "reducer": definition.reducer is not None,
             "partitions": definition.partitions,
             "params": definition.params,
@@ -104,5 +105,13 @@ def _compiled() -> bool:
     return any(not tag.endswith("-any") for tag in tags)
 
 
+def leave() -> None:
+    """Run one command and end the process at once: threads that the job left behind shall not keep it."""
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave()

@@ -15,13 +15,15 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
 
 from gomr.job.contract import read_task
 from gomr.job.definition import JobDefinition, load
 from gomr.job.errors import error_facts, print_error
-from gomr.job.linux import die_with_parent, thread_count
+from gomr.job.linux import adopt_orphans, die_with_parent, kill_descendants, thread_count
 from gomr.job.task import run_task
 
+EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
 LINE_BYTES_MAX = 64 * 1024  # a request is an id and a path
 
 
@@ -49,7 +51,7 @@ class ForkServer:
             if self._control.fileno() in readable and not self._receive():
                 break
         for pid in self._running:
-            _kill_session(pid)
+            os.kill(pid, signal.SIGTERM)
 
     def _receive(self) -> bool:
         try:
@@ -65,22 +67,43 @@ class ForkServer:
         return True
 
     def _start(self, task_id: int, path: Path) -> None:
-        parent = os.getpid()
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._be_task(path, parent)
+            self._be_guardian(path, server)
         self._running[pid] = task_id
         self._send({"started": task_id, "pid": pid})
 
-    def _be_task(self, path: Path, parent: int) -> None:
-        """Run the task in this forked process, which never returns."""
-        status = 70  # EX_SOFTWARE: the lines below failed before the task had a result file
+    def _be_guardian(self, path: Path, server: int) -> None:
+        """Run the task in a child, then kill whatever it left behind, also in sessions of its own; never returns."""
+        status = EXIT_SOFTWARE
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.setsid()  # so that one kill reaches the task's own children
-            die_with_parent(parent)
+            signal.signal(signal.SIGTERM, _end_task)
+            die_with_parent(server)
+            adopt_orphans()
             self._control.close()
+            guardian = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                self._be_task(path, guardian)
+            _, ended = os.waitpid(pid, 0)
+            kill_descendants()
+            status = os.waitstatus_to_exitcode(ended)
+            if status < 0:  # end as the task did
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                os.kill(guardian, -status)
+        finally:
+            os._exit(status & 0xFF)
+
+    def _be_task(self, path: Path, guardian: int) -> None:
+        """Run the task in this forked process, which never returns."""
+        status = EXIT_SOFTWARE  # the lines below failed before the task had a result file
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.setsid()
+            die_with_parent(guardian)
             task = read_task(path)
             _redirect(task.log)
             os.chdir(task.scratch)
@@ -94,14 +117,12 @@ class ForkServer:
     def _reap(self) -> None:
         while self._running:
             try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            if ended is None:
+            if pid == 0:
                 return
-            _kill_session(ended.si_pid)  # before the reaping, while the id cannot be another's
-            _, status = os.waitpid(ended.si_pid, 0)
-            task_id = self._running.pop(ended.si_pid, None)
+            task_id = self._running.pop(pid, None)
             if task_id is not None:
                 self._send({"ended": task_id, "status": os.waitstatus_to_exitcode(status)})
 
@@ -146,6 +167,7 @@ def _redirect(log: str) -> None:
             stream.reconfigure(line_buffering=True)  # what was printed before a crash is in the log
 
 
-def _kill_session(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+def _end_task(_number: int, _frame: FrameType | None) -> None:
+    """Kill all below the guardian, and leave as one that was killed."""
+    kill_descendants()
+    os.kill(os.getpid(), signal.SIGKILL)

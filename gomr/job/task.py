@@ -1,5 +1,6 @@
 """Runs one task from its task file to its result file."""
 
+import contextlib
 import resource
 import sys
 from dataclasses import replace
@@ -31,6 +32,8 @@ def run_task(definition: JobDefinition, task: TaskFile) -> bool:
             raise ContractError(f"task kind {task.kind!r} is not of this contract; it is 'map' or 'reduce'")
     except BaseException as error:  # SystemExit of the user's code too: it must not look like success
         print_error(error)
+        with contextlib.suppress(OSError):
+            Path(task.output).unlink(missing_ok=True)  # on a full disk, this makes room for the result file
         return _finish(task, {"ok": False, "error": error_facts(error)})
     return _finish(task, {"ok": True, **facts})
 

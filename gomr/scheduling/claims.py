@@ -148,7 +148,7 @@ class Claims:
         )
         self.revision = answer.revision
         self.due_in_seconds = float("inf")
-        self.live_jobs = 0
+        live_jobs = 0
         queue, workers = answer.found
         alive = {item.key for item in workers.items}
         seen: dict[tuple[str, int], float] = {}
@@ -157,12 +157,13 @@ class Claims:
             try:
                 at = self._view(item.key.rpartition("/")[2])
                 if at is not None:
-                    self.live_jobs += 1
+                    live_jobs += 1
                     found = self._scan_stage(at, alive, seen)
             except (GomrError, StorageError) as error:  # one damaged job shall not keep a worker from all others
                 _log.error("job.unreadable", key=item.key, error=str(error))
             if found:
                 break
+        self.live_jobs = live_jobs
         if not found:
             self._seen = seen  # a whole look: what was not seen again is gone
         else:

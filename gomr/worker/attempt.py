@@ -1,9 +1,10 @@
 """One attempt at one task: fetch, run in a process of its own, upload, commit."""
 
 import contextlib
+import errno
 import json
+import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -30,20 +31,14 @@ from gomr.worker import fetch
 from gomr.worker.executables import Executables
 from gomr.worker.jobs import Jobs
 from gomr.worker.livelog import LiveLog
+from gomr.worker.outcome import Outcome, TaskFailed, read_outcome
+from gomr.worker.scratch import delete_tree
 from gomr.worker.settings import WorkerSettings
 
+DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
 BLOCKS_IN_RECORD_MAX = 32  # more offsets than this would not fit a done record of some 512 bytes
 
 _log = structlog.get_logger("gomr")
-
-
-class TaskFailed(Exception):
-    """The attempt failed; `error` is the error object of a result file, `final` ones are not tried again."""
-
-    def __init__(self, error: dict[str, Any], *, final: bool = False) -> None:
-        super().__init__(error.get("message", ""))
-        self.error = error
-        self.final = final
 
 
 @dataclass(slots=True)
@@ -104,7 +99,7 @@ class AttemptRunner:
             if running.stop.is_set():
                 self._stopped(running)
                 return True
-            failed = attempts.fail(self._cluster, claim, error.error, final=error.final)
+            failed = attempts.fail(self._cluster, claim, error.error)
             _log.warning("task.failed", error=str(error), job_failed=failed)
         except fetch.InputError as error:
             attempts.fail(self._cluster, claim, {"kind": "input", "message": str(error)}, final=True)
@@ -129,34 +124,35 @@ class AttemptRunner:
         with self._executables.use(at.head.executable) as executable:
             pieces = self._pieces(claim, record, scratch)
             fetched = time.monotonic()
-            result, output = self._execute(running, record, executable, pieces, scratch)
+            outcome = self._execute(running, record, executable, pieces, scratch)
             ran = time.monotonic()
         if at.stage == MAP_STAGE:
             fetch.check_all_unchanged(self._inputs, record, claim.index)
-        is_result = at.stage == at.head.stages[-1]
-        blocks, tail = _checked_blocks(result, output, record, is_result=is_result)
-        if tail:
-            with output.open("ab") as file:
-                file.write(tail)
-        size, digest = output.stat().st_size, file_digest(output) if is_result else ""
+        digest = file_digest(outcome.output) if at.stage == at.head.stages[-1] else ""
+        has_tail = len(outcome.blocks) > DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
+BLOCKS_IN_RECORD_MAX
+        if has_tail:
+            with outcome.output.open("ab") as file:
+                file.write(with_tail(outcome.blocks))
+        size = outcome.output.stat().st_size
         key = keys.attempt_object(at.job, at.stage, claim.index, claim.record.nonce)
-        self._cluster.retried(lambda: self._cluster.storage.put_file(key, output))
+        self._cluster.retried(lambda: self._cluster.storage.put_file(key, outcome.output))
         done = DoneRecord(
             nonce=claim.record.nonce,
             attempt=claim.record.attempt,
             worker=claim.record.worker,
             size=size,
             digest=digest,
-            blocks=None if tail else blocks,
-            records_in=int(result.get("records_in", 0)),
-            records_out=int(result.get("records_out", 0)),
+            blocks=None if has_tail else outcome.blocks,
+            records_in=outcome.records_in,
+            records_out=outcome.records_out,
             bytes_in=sum(piece.length for piece in pieces),
-            spills=int(result.get("spills", 0)),
-            peak_memory_bytes=int(result.get("peak_memory_bytes", 0)),
+            spills=outcome.spills,
+            peak_memory_bytes=outcome.peak_memory_bytes,
             fetch_seconds=round(fetched - started, 4),
             run_seconds=round(ran - fetched, 4),
             write_seconds=round(time.monotonic() - ran, 4),
-            counters=result.get("counters", {}),
+            counters=outcome.counters,
             failures=claim.record.failures,
             losses=claim.record.losses,
         )
@@ -173,8 +169,8 @@ class AttemptRunner:
 
     def _execute(
         self, running: Running, record: JobRecord, executable: Path, pieces: list[Piece], scratch: Path
-    ) -> tuple[dict[str, Any], Path]:
-        """Run the task's process; return its result and the path of its output. Raises TaskFailed."""
+    ) -> Outcome:
+        """Run the task's process; return its outcome. Raises TaskFailed."""
         claim, settings = running.claim, self._settings
         task = self._write_task(claim, record, pieces, scratch)
         killed: list[str] = []
@@ -200,15 +196,15 @@ class AttemptRunner:
             status = self._plugins.manager.hook.gomr_run_task(launch=launch)
         if killed:
             raise TaskFailed({"kind": "limit", "message": f"the task was killed: {killed[0]}"})
+        is_map = task["kind"] == "map" and record.describe["reducer"]
+        partitions = record.partitions if is_map else 0
         try:
-            result: dict[str, Any] = json.loads(Path(task["result"]).read_bytes())
-        except (OSError, ValueError):
-            raise TaskFailed({"kind": "job", "message": f"{_ending(status)}, without a result"}) from None
-        if result.get("contract") != CONTRACT_VERSION:
-            raise TaskFailed({"kind": "job", "message": "the result file is not of the contract's version"})
-        if not result.get("ok"):
-            raise TaskFailed(result.get("error") or {"kind": "job", "message": "the task failed and did not say why"})
-        return result, Path(task["output"])
+            return read_outcome(Path(task["result"]), Path(task["output"]), status, partitions)
+        except TaskFailed as error:
+            full = error.error.get("kind") == "host" and os.strerror(errno.ENOSPC) in str(error)
+            if full or shutil.disk_usage(scratch).free < DISK_BYTES_MIN:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from error
+            raise
 
     def _write_task(self, claim: Claim, record: JobRecord, pieces: list[Piece], scratch: Path) -> dict[str, Any]:
         task = {
@@ -246,7 +242,7 @@ class AttemptRunner:
                     shutil.chown(folder / name, user=self._settings.run_as)
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            delete_tree(folder)
 
     def _stopped(self, running: Running) -> None:
         """End a task that this worker was told to stop."""
@@ -255,30 +251,3 @@ class AttemptRunner:
             _log.info("task.given_back")
         else:
             _log.info("task.stopped", reason="the job ended, or another worker has taken the task")
-
-
-def _checked_blocks(
-    result: dict[str, Any], output: Path, record: JobRecord, *, is_result: bool
-) -> tuple[list[list[int]] | None, bytes]:
-    """Return a map output's block offsets, and the tail to append where they are too many for a done record."""
-    if not output.is_file():
-        raise TaskFailed({"kind": "job", "message": "the task reported success and wrote no output file"})
-    if is_result:
-        return [], b""
-    blocks = result.get("blocks")
-    end = 0
-    for offset, length in blocks or []:
-        if offset != end or length < 0:
-            blocks = None
-            break
-        end += length
-    if not blocks or len(blocks) != record.partitions or end != output.stat().st_size:
-        raise TaskFailed({"kind": "job", "message": "the blocks in the result file do not fit the output file"})
-    return blocks, with_tail(blocks) if len(blocks) > BLOCKS_IN_RECORD_MAX else b""
-
-
-def _ending(status: int | None) -> str:
-    if status is not None and status < 0:
-        with contextlib.suppress(ValueError):
-            return f"the task's process was killed by {signal.Signals(-status).name}"
-    return f"the task's process ended with status {status}"

@@ -37,6 +37,8 @@ class Executables:
         Raises ExecutableRefused for one that does not start here: the machine's refusal, never a task's failure.
         """
         with self._lock:
+            if digest in self._refused:
+                raise ExecutableRefused(self._refused[digest])
             if digest not in self._tried:
                 self._try(digest)
                 self._tried.add(digest)
@@ -56,6 +58,8 @@ class Executables:
 
     def refuse(self, digest: str, reason: str) -> None:
         """Leave all jobs of this executable to other workers from now on."""
+        if digest in self._refused:
+            return
         self._refused[digest] = reason
         self._on_refusal(dict(self._refused))
         _log.error("executable.refused", digest=digest, reason=reason, next="its jobs are left to other workers")

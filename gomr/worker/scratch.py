@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -14,16 +15,32 @@ class ScratchFolder:
         parent.mkdir(parents=True, exist_ok=True)
         _delete_abandoned(parent)
         self.path = parent / worker
-        self.path.mkdir()
-        self._lock = os.open(parent / f"{worker}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._lock_path = parent / f"{worker}.lock"
+        # Locked before it has its name: another worker that starts now would take an unlocked one for abandoned.
+        unnamed = parent / f".{worker}.new"
+        self._lock = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        unnamed.rename(self._lock_path)
+        self.path.mkdir()
 
     def close(self) -> None:
         """Delete the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
-            self.path.with_name(self.path.name + ".lock").unlink()
+        delete_tree(self.path)
+        self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def delete_tree(folder: Path) -> None:
+    """Delete a folder of a task's files, also where the task took away its own right to write (as caches do)."""
+
+    def retry(function: Callable[[str], object], path: str, _error: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).parent.chmod(0o700)
+            Path(path).chmod(0o700)
+            function(path)
+
+    shutil.rmtree(folder, onerror=retry)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _delete_abandoned(parent: Path) -> None:
@@ -35,7 +52,7 @@ def _delete_abandoned(parent: Path) -> None:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+            delete_tree(path.with_suffix(""))
             path.unlink(missing_ok=True)
         except BlockingIOError:
             pass

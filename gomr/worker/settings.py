@@ -1,12 +1,15 @@
 """The limits and folders of one worker: each with its default and its reason."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gomr.errors import ConfigurationError
 from gomr.scheduling.membership import LEASE_SECONDS
 
 GIB = 1024**3
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 MEMORY_SHARE = 0.8  # of the machine for tasks; the rest is for the worker, the page cache and everything else
 
 
@@ -16,8 +19,12 @@ def cpu_count() -> int:
 
 
 def machine_memory_bytes() -> int:
-    """Return the memory of the machine, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Return the memory that this process and its children may use: the machine's, or its container's, in bytes."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # absent, or "max"
+            sizes.append(int(path.read_text()))
+    return min(sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,19 @@ class WorkerSettings:
     drain_seconds: float = 30.0  # for tasks in hand after SIGTERM, then they are given back
     log_bytes: int = 10 * 1024**2  # of one attempt's log; more is cut in the middle, and said
     run_as: str = ""
+
+    def check(self) -> None:
+        """Raise ConfigurationError for what cannot work on this machine."""
+        if not self.run_as:
+            return
+        import pwd
+
+        try:
+            pwd.getpwnam(self.run_as)
+        except KeyError:
+            raise ConfigurationError(f"--run-as {self.run_as}: no such user on this machine") from None
+        if os.geteuid() != 0:
+            raise ConfigurationError("--run-as: only a worker that runs as root can run jobs as another user")
 
     @property
     def slot_count(self) -> int:

@@ -33,6 +33,7 @@ POLL_SECONDS_MIN, POLL_SECONDS_MAX = (
     5.0,
 )  # idle looks, doubled each time: watches may fail, looks do not
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
+JOIN_SECONDS = 0.1  # how late a signal may be heeded
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
 
 _log = structlog.get_logger("gomr")
@@ -42,11 +43,14 @@ class Worker:
     """One worker with its slots. `run` blocks; `drain` and `stop` may be called from a signal handler."""
 
     def __init__(self, cluster: Cluster, plugins: Plugins, settings: WorkerSettings) -> None:
+        settings.check()
         self.id = new_worker_id()
         self._cluster = cluster
         self._offers = offers()
         self._draining = threading.Event()
+        self._wanted = ""  # what a signal handler asked for: "drain" or "stop"; it may take no lock
         self._stop_at = float("inf")
+        self._ended = threading.Event()
         self._running: dict[str, Running] = {}
         self._lock = threading.Lock()
         self._unfit_jobs: set[str] = set()
@@ -87,11 +91,13 @@ class Worker:
                 thread.start()
             for thread in slots:
                 while thread.is_alive():
-                    thread.join(0.1)
+                    thread.join(JOIN_SECONDS)
+                    self._heed()
                     if time.monotonic() > self._stop_at:
                         self._stop_running()
         finally:
             self._draining.set()
+            self._ended.set()
             watcher.join()
             self._membership.leave()
             self._inputs.close()
@@ -100,19 +106,24 @@ class Worker:
 
     def drain(self) -> None:
         """Claim no more; finish the tasks in hand, or give them back after the drain time."""
-        if not self._draining.is_set():
-            self._stop_at = time.monotonic() + self._settings.drain_seconds
-            self._draining.set()
+        self._wanted = self._wanted or "drain"
 
     def stop(self) -> None:
         """Give the tasks in hand back now, and leave."""
-        self._stop_at = 0.0
-        self._draining.set()
+        self._wanted = "stop"
 
     @property
     def draining(self) -> bool:
-        """Whether this worker is on its way out."""
-        return self._draining.is_set()
+        """Whether this worker was told to leave."""
+        return bool(self._wanted)
+
+    def _heed(self) -> None:
+        """Do what `drain` or `stop` asked for."""
+        if self._wanted and not self._draining.is_set():
+            self._stop_at = time.monotonic() + self._settings.drain_seconds
+            self._draining.set()
+        if self._wanted == "stop":
+            self._stop_at = 0.0
 
     def _work(self, number: int) -> None:
         """Be one slot."""
@@ -186,7 +197,7 @@ class Worker:
     def _watch(self) -> None:
         """Look at the tasks in hand whenever the queue changes: their job may have ended."""
         revision = 0
-        while not self._draining.is_set():
+        while not self._ended.is_set():
             try:
                 self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), revision, WAIT_SECONDS)
                 answer = self._cluster.transact((), [Range(keys.CLUSTER)])
@@ -195,7 +206,7 @@ class Worker:
                     self._check_running()
             except CoordinatorError as error:
                 _log.debug("watch.failed", error=str(error))
-                self._draining.wait(POLL_SECONDS_MAX)
+                self._ended.wait(POLL_SECONDS_MAX)
 
     def _check_running(self) -> None:
         """Stop tasks whose stage has ended, or that another worker has taken."""

@@ -1,6 +1,7 @@
 """Runs a task as a process of this machine: forked from a fork server, or executed anew."""
 
 import atexit
+import signal
 
 from gomr.builtin.process.pool import ServerPool
 from gomr.builtin.process.watch import run_once, watch
@@ -15,6 +16,8 @@ def gomr_run_task(launch: Launch) -> int | None:
     """Run the task in a fresh process; every task is this plugin's."""
     if launch.serve:
         server = _pool.acquire(launch)
+        if server is None and launch.stop.is_set():
+            return -signal.SIGKILL
         if server is not None:
             try:
                 return watch(server.start(launch), launch)

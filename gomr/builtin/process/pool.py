@@ -4,18 +4,23 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
-from gomr.builtin.process.supervised import Supervised, start
 from gomr.hookspecs import Launch
+from gomr.supervision.supervised import Supervised, start
 
 SERVERS_MAX = 4  # each holds one loaded job in memory; the longest idle one goes first
+KILL_SECONDS_MAX = 5.0
+POLL_SECONDS = 0.2  # between looks at whether the worker still wants the server that is starting
 READY_SECONDS_MAX = 120.0  # to import the job; a first start also unpacks a PEX with all its dependencies
 
 
@@ -42,21 +47,21 @@ class ServedTask:
         return None
 
     def kill(self) -> None:
-        """Kill the task and its children; the server, too, where it does not say so."""
+        """Have the task's guardian kill all below it; end the server, too, where it does not."""
         if self.pid:
-            for kill in (os.killpg, os.kill):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    kill(self.pid, signal.SIGKILL)
-        if not self.changed.wait(5.0):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGTERM)
+        if not self.changed.wait(KILL_SECONDS_MAX):
             self.server.close()
-            self.changed.wait(5.0)
+            self.changed.wait(KILL_SECONDS_MAX)
 
 
 class ForkServerClient:
     """The worker's end of one fork server."""
 
-    def __init__(self, supervised: Supervised, control: socket.socket, digest: str) -> None:
+    def __init__(self, supervised: Supervised, control: socket.socket, digest: str, file: tuple[int, int]) -> None:
         self.digest = digest
+        self.file = file
         self.users = 0
         self.idle_since = time.monotonic()
         self.closed = False
@@ -67,18 +72,17 @@ class ForkServerClient:
         self._tasks: dict[int, ServedTask] = {}
         self._lock = threading.Lock()
 
-    def handshake(self) -> dict[str, object]:
-        """Return the server's first message; empty where it ended without one."""
-        self._control.settimeout(READY_SECONDS_MAX)
+    def handshake(self, launch: Launch) -> dict[str, object]:
+        """Return the server's first message; empty where it ended without one, or `launch.stop` was set first."""
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not select.select([self._control], [], [], POLL_SECONDS)[0]:
+            if launch.stop.is_set() or time.monotonic() > deadline:
+                return {}
         try:
-            line = self._lines.readline()
-        except OSError:
-            line = b""
-        self._control.settimeout(None)
-        try:
-            return dict(json.loads(line)) if line else {}
-        except ValueError:
+            message = json.loads(self._lines.readline() or b"{}")
+        except (OSError, ValueError):
             return {}
+        return message if isinstance(message, dict) else {}
 
     def listen(self) -> None:
         """Read the server's messages from now on."""
@@ -120,7 +124,7 @@ class ForkServerClient:
                         task = self._tasks.pop(message["ended"])
                         task.status = message["status"]
                         task.changed.set()
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             _log.debug("serve.ended", digest=self.digest, error=str(error))
         self.closed_by_itself()
 
@@ -143,22 +147,25 @@ class ServerPool:
     def __init__(self) -> None:
         self._servers: dict[str, ForkServerClient] = {}
         self._no_serve: set[str] = set()  # digests whose fork server refused: they are executed for each task
+        self._starting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
     def acquire(self, launch: Launch) -> ForkServerClient | None:
         """Return the fork server of the launch's executable; None where it has none and must be executed."""
         with self._lock:
-            if launch.digest in self._no_serve:
-                return None
-            server = self._servers.get(launch.digest)
-            if server is None or server.closed:
+            starting = self._starting[launch.digest]
+        with starting:  # of this digest alone: a slow import keeps no other job waiting
+            server = self._find(launch)
+            if server is None and launch.digest not in self._no_serve:
                 server = self._start(launch)
                 if server is None:
-                    self._no_serve.add(launch.digest)
+                    if not launch.stop.is_set():
+                        self._no_serve.add(launch.digest)
                     return None
-                self._servers[launch.digest] = server
-            server.users += 1
-            self._evict()
+                with self._lock:
+                    self._servers[launch.digest] = server
+                    server.users += 1
+                self._evict()
             return server
 
     def release(self, server: ForkServerClient) -> None:
@@ -169,35 +176,59 @@ class ServerPool:
 
     def close(self) -> None:
         """End all servers."""
+        for server in list(self._servers.values()):
+            server.close()
+        self._servers.clear()
+
+    def _find(self, launch: Launch) -> ForkServerClient | None:
+        """Return the running server of an executable, unless its file was replaced since (its cache entry was)."""
         with self._lock:
-            for server in self._servers.values():
-                server.close()
-            self._servers.clear()
+            server = self._servers.get(launch.digest)
+            if server is not None and not server.closed and server.file == _identity(launch.executable):
+                server.users += 1
+                return server
+        return None
 
     def _start(self, launch: Launch) -> ForkServerClient | None:
         ours, theirs = socket.socketpair()
-        with theirs, launch.log.open("ab") as output:
-            command = [str(launch.executable), "serve", str(theirs.fileno())]
-            supervised = start(
-                command,
-                launch,
-                output=output,
-                environment=launch.environment,
-                folder=launch.executable.parent,
-                pass_fds=[theirs.fileno()],
-            )
-        server = ForkServerClient(supervised, ours, launch.digest)
-        message = server.handshake()
+        try:
+            with theirs, launch.log.open("ab") as output:
+                supervised = start(
+                    [str(launch.executable), "serve", str(theirs.fileno())],
+                    output=output,
+                    environment=launch.environment,
+                    folder=launch.executable.parent,
+                    open_files=launch.open_files,
+                    file_bytes=launch.file_bytes,
+                    user=launch.user,
+                    pass_fds=[theirs.fileno()],
+                )
+        except BaseException:
+            ours.close()
+            raise
+        server = ForkServerClient(supervised, ours, launch.digest, _identity(launch.executable))
+        message = server.handshake(launch)
         if message.get("ready"):
             server.listen()
             return server
         server.close()
-        reason = message.get("reason") or "the fork server did not start"
-        _log.info("serve.refused", digest=launch.digest, reason=reason, next="a process is executed for each task")
+        if not launch.stop.is_set():
+            reason = message.get("reason") or "the fork server did not start"
+            _log.info("serve.refused", digest=launch.digest, reason=reason, next="a process is executed for each task")
         return None
 
     def _evict(self) -> None:
-        idle = [server for server in self._servers.values() if server.users == 0]
-        for server in sorted(idle, key=lambda server: server.idle_since)[: max(0, len(self._servers) - SERVERS_MAX)]:
-            del self._servers[server.digest]
+        """End the servers idle for longest, beyond what there is room for."""
+        with self._lock:
+            idle = [server for server in self._servers.values() if server.users == 0]
+            idle.sort(key=lambda server: server.idle_since)
+            evicted = idle[: max(0, len(self._servers) - SERVERS_MAX)]
+            for server in evicted:
+                del self._servers[server.digest]
+        for server in evicted:
             server.close()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns

@@ -1,13 +1,14 @@
 """Waits for a task's process, and ends it for a limit, or when the worker says so."""
 
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gomr.builtin.process.supervised import Supervised, start
-from gomr.builtin.process.supervisor import descendants
 from gomr.hookspecs import Launch
+from gomr.job.linux import descendants
+from gomr.supervision.supervised import Supervised, start
 
 CHECK_SECONDS = 0.1  # between looks at the task's memory and time
 NICE_BYTES = 1024 * 1024
@@ -38,8 +39,6 @@ class ExecutedTask:
 
     def wait(self, seconds: float) -> int | None:
         """Return the exit status once it is known, or None after `seconds`."""
-        import subprocess
-
         try:
             code = self.supervised.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -56,7 +55,15 @@ def run_once(launch: Launch) -> int:
     environment = {**launch.environment, "HOME": str(launch.scratch), "TMPDIR": str(launch.scratch)}
     with launch.log.open("ab") as output:
         command = [str(launch.executable), "task", str(launch.task_file)]
-        supervised = start(command, launch, output=output, environment=environment, folder=launch.scratch)
+        supervised = start(
+            command,
+            output=output,
+            environment=environment,
+            folder=launch.scratch,
+            open_files=launch.open_files,
+            file_bytes=launch.file_bytes,
+            user=launch.user,
+        )
     try:
         return watch(ExecutedTask(supervised), launch)
     finally:

@@ -13,9 +13,8 @@ import resource
 import select
 import signal
 import sys
-from pathlib import Path
 
-from gomr.job.linux import adopt_orphans, die_with_parent
+from gomr.job.linux import adopt_orphans, die_with_parent, kill_descendants
 
 EXIT_NO_START = 126  # the shell's status for a command that is there and cannot be executed
 
@@ -37,9 +36,12 @@ def main() -> int:
         _become(command, parent, open_files, file_bytes)
     for descriptor in (0, 1, 2):
         os.close(descriptor)  # a job's pipe must end with the job, not with us
+    events = select.poll()  # not select: a worker with many slots hands down large descriptors
+    for descriptor in (control, wake_read):
+        events.register(descriptor, select.POLLIN)
     status = None
     while status is None:
-        readable, _, _ = select.select([control, wake_read], [], [])
+        readable = {descriptor for descriptor, _ in events.poll()}
         if wake_read in readable:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_read, 4096)
@@ -48,31 +50,6 @@ def main() -> int:
             break
     kill_descendants()
     return _exit_status(status)
-
-
-def kill_descendants() -> None:
-    """Kill and reap every process below this one, also those that are forked meanwhile."""
-    while True:
-        for pid in descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
-
-
-def descendants(root: int) -> list[int]:
-    """Return the process ids below `root`."""
-    below: list[int] = []
-    todo = [root]
-    while todo:
-        with contextlib.suppress(OSError):
-            for thread in Path(f"/proc/{todo.pop()}/task").iterdir():
-                children = [int(pid) for pid in (thread / "children").read_text().split()]
-                below += children
-                todo += children
-    return below
 
 
 def _become(command: list[str], parent: int, open_files: int, file_bytes: int) -> None:

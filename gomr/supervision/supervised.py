@@ -1,22 +1,21 @@
 """Starts a command under the supervisor, from the worker's side."""
 
-import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import gomr
-from gomr.builtin.process import supervisor
-from gomr.executables import user_options
-from gomr.hookspecs import Launch
+from gomr.supervision import supervisor
 
 # Isolated and without site: nothing that a user's environment could change, and 15 ms less to start.
 _BOOT = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 _PACKAGE_PARENT = str(Path(gomr.__file__).parent.parent)
+OPEN_FILES = 1024  # the usual soft limit; a merge needs 64
+FILE_BYTES = 64 * 1024**3  # the largest file a job may write: its output, a run, its log
 KILL_SECONDS_MAX = 10.0  # for a supervisor to kill what is below it; only a process stuck in the kernel takes longer
 
 
@@ -47,17 +46,19 @@ class Supervised:
 
 def start(
     command: Sequence[str],
-    launch: Launch,
     *,
     output: IO[bytes],
     environment: Mapping[str, str],
     folder: Path,
+    open_files: int = OPEN_FILES,
+    file_bytes: int = FILE_BYTES,
+    user: str = "",
     pass_fds: Sequence[int] = (),
 ) -> Supervised:
-    """Start `command` with the limits and the user of `launch`; standard output and error go to `output`."""
+    """Start `command` in `folder`, as `user` where one is given; standard output and error go to `output`."""
     read_end, write_end = os.pipe()
     os.set_inheritable(read_end, True)
-    arguments = [str(read_end), str(launch.open_files), str(launch.file_bytes), *command]
+    arguments = [str(read_end), str(open_files), str(file_bytes), *command]
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_PARENT, supervisor.__file__, *arguments],
@@ -68,12 +69,21 @@ def start(
             cwd=folder,
             pass_fds=[read_end, *pass_fds],
             start_new_session=True,  # Ctrl-C at a terminal is for the worker alone
-            **user_options(launch.user),
+            **_user_options(user),
         )
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.close(write_end)
+        os.close(write_end)
         raise
     finally:
         os.close(read_end)
     return Supervised(process, write_end)
+
+
+def _user_options(name: str) -> dict[str, Any]:
+    """Return the options of Popen that run a process as user `name`; none where it is empty."""
+    if not name:
+        return {}
+    import pwd
+
+    found = pwd.getpwnam(name)
+    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
