@@ -129,8 +129,7 @@ class AttemptRunner:
         if at.stage == MAP_STAGE:
             fetch.check_all_unchanged(self._inputs, record, claim.index)
         digest = file_digest(outcome.output) if at.stage == at.head.stages[-1] else ""
-        has_tail = len(outcome.blocks) > DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
-BLOCKS_IN_RECORD_MAX
+        has_tail = len(outcome.blocks) > BLOCKS_IN_RECORD_MAX
         if has_tail:
             with outcome.output.open("ab") as file:
                 file.write(with_tail(outcome.blocks))
