@@ -56,12 +56,12 @@ def build(
     with tempfile.TemporaryDirectory(prefix="gomr-build-") as folder:
         stage = Path(folder) / "stage"
         _stage(sources, job_file.stem, stage)
-        if not wanted:
-            _check(stage, job_file)
         lock = _lock(job_file, wanted, Path(folder)) if wanted else None
         cached = cache_dir / "builds" / f"{_cache_key(stage, lock)}.pex"
         is_cached = cached.is_file()
         if not is_cached:
+            if not wanted:
+                _check(stage, job_file)
             built = Path(folder) / "built.pex"
             _run_pex(stage, lock, wanted, built)
             cached.parent.mkdir(parents=True, exist_ok=True)

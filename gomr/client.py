@@ -8,7 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gomr import results
+import structlog
+
+from gomr import logs, results
 from gomr.build import Built, build
 from gomr.config import Config
 from gomr.errors import UsageError, WaitTimeout
@@ -26,7 +28,7 @@ from gomr.scheduling.submit import Submitted, new_job_id, submit
 from gomr.worker.settings import WorkerSettings
 from gomr.worker.worker import Worker
 
-WAIT_SECONDS = 0.25  # between looks at a job that is waited for
+WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.02, 0.5  # between looks at a job that is waited for
 
 
 class Client:
@@ -97,11 +99,13 @@ class Client:
         with tempfile.TemporaryDirectory(prefix="gomr-submit-") as folder:
             executable = Path(job)
             if executable.suffix == ".py":
-                executable = self.build(job, Path(folder) / f"{executable.stem}.pex").path
-            digest = file_digest(executable)
-            facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", Path(folder)))
-            if file_digest(executable) != digest:
-                raise UsageError(f"{executable} changed while it was submitted; submit again")
+                built = self.build(job, Path(folder) / f"{executable.stem}.pex")
+                executable, digest, facts = built.path, built.digest, built.describe
+            else:
+                digest = file_digest(executable)
+                facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", Path(folder)))
+                if file_digest(executable) != digest:
+                    raise UsageError(f"{executable} changed while it was submitted; submit again")
             record = self._record(digest, facts, inputs, options or JobOptions())
             return submit(self.cluster, executable, record)
 
@@ -112,6 +116,7 @@ class Client:
         on_look: Callable[[JobStatus], None] | None = None,
     ) -> JobStatus:
         """Wait for the end of a job; return its last status. Raises WaitTimeout."""
+        pause = WAIT_SECONDS_MIN
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while True:
             now = self.status(job)
@@ -121,7 +126,8 @@ class Client:
                 return now
             if deadline is not None and time.monotonic() > deadline:
                 raise WaitTimeout(f"job {job} is still running; it goes on: gomr status {job}")
-            time.sleep(WAIT_SECONDS)
+            time.sleep(pause)
+            pause = min(1.3 * pause, WAIT_SECONDS_MAX)
 
     def status(self, job: str) -> JobStatus:
         """Return how far a job is."""
@@ -174,7 +180,10 @@ class Client:
         return gc.collect(self.cluster, grace_seconds=grace_seconds, results=results, dry_run=dry_run)
 
     def worker(self, settings: WorkerSettings | None = None) -> Worker:
-        """Return a worker of this cluster; call its `run`."""
+        """Return a worker of this cluster; call its `run`. Its log events go to the configured sinks."""
+        if not structlog.is_configured():
+            sinks = [self.plugins.open_log_sink(url) for url in self.config.items("logs") or []]
+            logs.configure(sinks, self.config.text("log_level"))
         return Worker(self.cluster, self.plugins, settings or self.worker_settings())
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:

@@ -29,7 +29,7 @@ def lines_of(data: bytes) -> list[bytes]:
 
 
 def read(name: str, data: bytes) -> list[Any]:
-    return list(INPUT_FORMATS[name].records(io.BytesIO(data), len(data)))
+    return list(INPUT_FORMATS[name].records(io.BytesIO(data), len(data), 2**20))
 
 
 def lines_by_splits(data: bytes, split_bytes: int) -> list[bytes]:

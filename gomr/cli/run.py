@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -46,12 +48,13 @@ def command(
         job_id = client.submit_in_full(job, inputs, make_job_options(options)).job
         given = {"slots": slots} if slots else {}
         settings = client.worker_settings(once=True, only_job=job_id, exec_per_task=exec_per_task, **given)
-        _work(client, job_id, settings)
-        client.result(job_id, output)
+        with _working(client, job_id, settings):
+            client.result(job_id, output)
 
 
-def _work(client: Any, job: str, settings: Any) -> None:
-    """Work on the job until it ends, showing how far it is."""
+@contextmanager
+def _working(client: Any, job: str, settings: Any) -> Iterator[None]:
+    """Work on the job until it ends, showing how far it is; the block runs while the worker leaves."""
     worker = client.worker(settings)
     thread = threading.Thread(target=worker.run, name="worker")
     was_alive = True
@@ -71,6 +74,8 @@ def _work(client: Any, job: str, settings: Any) -> None:
     thread.start()
     try:
         wait_for(client, job, None, check)
+        worker.stop()
+        yield
     except KeyboardInterrupt:
         click.echo(f"stopped; to go on: gomr worker --once; to end the job: gomr cancel {job}", err=True)
         raise

@@ -9,7 +9,9 @@ from typing import Any, BinaryIO
 
 from gomr.job.errors import DefinitionError
 
-CHUNK_BYTES = 1024 * 1024  # large enough that a call a chunk costs nothing, small beside any memory setting
+CHUNK_BYTES_MAX = 8 * 1024 * 1024  # of a chunk: larger ones repeat fewer words, and gain nothing more
+CHUNK_BYTES_MIN = 64 * 1024  # large enough that a call a chunk costs nothing
+MEMORY_PER_CHUNK = 64  # a chunk is so small a part of --memory: what a mapper makes of it is several times larger
 
 
 class InputFormat:
@@ -21,8 +23,8 @@ class InputFormat:
     name = "custom"
     split = "none"
 
-    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
-        """Yield the records in the next `length` bytes of `stream`."""
+    def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
+        """Yield the records in the next `length` bytes of `stream`, read in pieces of about `chunk_bytes`."""
         raise NotImplementedError
 
 
@@ -35,9 +37,9 @@ class Lines(InputFormat):
         self.name = name
         self._text = text
 
-    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
+    def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield each line without its end."""
-        for chunk in line_chunks(stream, length):
+        for chunk in line_chunks(stream, length, chunk_bytes):
             lines = chunk.split(b"\n")
             rest = lines.pop()  # what follows the last newline: a line only at the very end of an input
             if b"\r" in chunk:
@@ -52,7 +54,7 @@ class Lines(InputFormat):
 
 
 class Chunks(InputFormat):
-    """Runs of whole lines of about 1 MiB, line ends included, as `str` or `bytes`."""
+    """Runs of whole lines line ends included, as `str` or `bytes`."""
 
     split = "lines"
 
@@ -60,9 +62,9 @@ class Chunks(InputFormat):
         self.name = name
         self._text = text
 
-    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
+    def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield each chunk."""
-        for chunk in line_chunks(stream, length):
+        for chunk in line_chunks(stream, length, chunk_bytes):
             yield chunk.decode("utf-8", "surrogateescape") if self._text else chunk
 
 
@@ -71,8 +73,9 @@ class Objects(InputFormat):
 
     name = "objects"
 
-    def records(self, stream: BinaryIO, length: int) -> Iterator[Any]:
+    def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield the one record."""
+        del chunk_bytes  # it is one piece, however large
         yield stream.read(length)
 
 
@@ -96,11 +99,16 @@ def input_format(value: object) -> InputFormat:
     )
 
 
-def line_chunks(stream: BinaryIO, length: int) -> Iterator[bytes]:
+def chunk_size(memory_bytes: int) -> int:
+    """Return the bytes of a chunk for a task with so much memory."""
+    return max(CHUNK_BYTES_MIN, min(CHUNK_BYTES_MAX, memory_bytes // MEMORY_PER_CHUNK))
+
+
+def line_chunks(stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[bytes]:
     """Yield the next `length` bytes of `stream` as runs of whole lines; a longer line is a chunk of its own."""
     held: list[bytes] = []
     while length > 0:
-        data = stream.read(min(CHUNK_BYTES, length))
+        data = stream.read(min(chunk_bytes, length))
         if not data:
             break
         length -= len(data)

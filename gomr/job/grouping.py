@@ -5,6 +5,7 @@ groups the blocks it is given. Within a key, values keep the order in which they
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from sys import getsizeof
 from typing import Any
 
 from gomr.job.errors import PairError, UserError
@@ -15,6 +16,8 @@ from gomr.job.runs import Partitioning, Run, RunStore, merged, merged_entries
 from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
 
 _ABSENT = object()
+_NUMBERS = frozenset({int, float, bool})
+_PLAIN_KEYS = frozenset({str, bytes, int, bool, type(None)})
 Combine = Callable[[Key, Iterator[Any]], Iterable[Any]]
 
 
@@ -49,10 +52,44 @@ class Grouper:
         """Add the pairs of one record; return how many they were. Raises PairError for what is not a pair."""
         return self._fold_pairs(pairs) if self._fold is not None else self._collect_pairs(pairs)
 
+    def add_mapping(self, found: Mapping[Key, Any]) -> int:
+        """Add pairs of distinct keys; return how many they were. What dicts and sets can do, they do: it is faster."""
+        if self._fold is not None and not set(map(type, found.values())) <= _NUMBERS:
+            return self.add_pairs(found.items())
+        groups, fold = self._groups, self._fold
+        kinds = set(map(type, found))
+        if not kinds <= _PLAIN_KEYS:
+            for key in found:
+                check_key(key)
+        common = found.keys() & groups.keys()  # walks the smaller of the two
+        new = found.keys() - common if common else found.keys()
+        for key in common:
+            if fold is None:
+                groups[key].append(found[key])
+                self._used_bytes += size_of(found[key])
+            else:
+                groups[key] = groups[key] + found[key] if self._adds else fold(groups[key], found[key])
+        values = map(found.__getitem__, new)
+        groups.update(zip(new, values if fold is not None else ([value] for value in values), strict=True))
+        self._used_bytes += (
+            sum(map(getsizeof if kinds <= _PLAIN_KEYS else size_of, new)) + len(new) * KEY_OVERHEAD_BYTES
+        )
+        if fold is None:
+            self._used_bytes += sum(size_of(found[key]) for key in new)
+        else:
+            self._used_bytes += len(new) * NUMBER_BYTES
+        if self._used_bytes > self._budget_bytes:
+            self._used_bytes = self._shrink(self._used_bytes)
+        return len(found)
+
     def add_frame(self, keys: list[Key], values: list[Any], *, flat: bool) -> None:
         """Add one frame of a block: a value a key where `flat`, else a list of values a key."""
         if flat:
-            self.add_pairs(zip(keys, values, strict=True))
+            found = dict(zip(keys, values, strict=True))
+            if len(found) == len(keys):
+                self.add_mapping(found)
+            else:  # the last values of a hot key that filled frames of its own
+                self.add_pairs(zip(keys, values, strict=True))
         else:
             for key, group in zip(keys, values, strict=True):
                 self.add_pairs((key, value) for value in group)
@@ -87,7 +124,7 @@ class Grouper:
         if self._runs:
             return None
         keys = self._partitioned()[partition]
-        values = [self._groups[key] for key in keys]
+        values = list(map(self._groups.__getitem__, keys))
         if self._fold is not None:
             return keys, values
         return (keys, [value for (value,) in values]) if set(map(len, values)) <= {1} else None

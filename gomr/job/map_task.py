@@ -1,6 +1,6 @@
 """A map task: records in, pairs out, grouped and written as one file of R blocks (or as result lines)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ from gomr.job import context
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, UserError
+from gomr.job.formats import chunk_size
 from gomr.job.frames import write_entries, write_flat
 from gomr.job.grouping import Grouper, pairs_of
+from gomr.job.outputs import LineWriter
 from gomr.job.runs import Partitioning, RunStore
 
 SPILL_SHARE = 0.5  # of --memory for collected pairs; the interpreter, a frame being written and sorting take the rest
@@ -22,6 +24,7 @@ class Records:
     def __init__(self, definition: JobDefinition, task: TaskFile) -> None:
         self._format = definition.input_format
         self._pieces = task.inputs
+        self._chunk_bytes = chunk_size(task.memory_bytes)
         self.current: Any = NO_RECORD
         self.number = 0
         self.source = ""
@@ -35,7 +38,7 @@ class Records:
             self.number, self.current = 0, NO_RECORD
             with Path(piece.path).open("rb") as stream:
                 stream.seek(piece.offset)
-                for record in self._format.records(stream, piece.length):
+                for record in self._format.records(stream, piece.length, self._chunk_bytes):
                     self.current = record
                     self.number += 1
                     self.count += 1
@@ -82,7 +85,11 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
     )
     mapper, pairs = definition.mapper, 0
     for record in records:
-        pairs += grouper.add_pairs(pairs_of(mapper(record)))
+        found = mapper(record)
+        if isinstance(found, Mapping):
+            pairs += grouper.add_mapping(found)
+        else:
+            pairs += grouper.add_pairs(pairs_of(found))
     grouper.combine_all()
     blocks = []
     with Path(task.output).open("wb") as file:
@@ -98,13 +105,14 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
 
 
 def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) -> dict[str, Any]:
-    mapper, line, pairs = definition.mapper, definition.output_format, 0
+    mapper = definition.mapper
     with Path(task.output).open("wb") as file:
+        lines = LineWriter(file, definition.output_format)
         for record in records:
             for key, value in pairs_of(mapper(record)):
-                file.write(line(key, value))
-                pairs += 1
-    return {"records_in": records.count, "records_out": pairs}
+                lines.add(key, value)
+        lines.flush()
+    return {"records_in": records.count, "records_out": lines.count}
 
 
 def _blamed(error: BaseException, records: Records) -> UserError:

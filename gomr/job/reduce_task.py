@@ -9,6 +9,8 @@ from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, Pai
 from gomr.job.frames import read_frames
 from gomr.job.grouping import Grouper, pairs_of
 from gomr.job.map_task import run_store, spill_bytes
+from gomr.job.outputs import LineWriter
+from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Partitioning
 
 
@@ -17,18 +19,25 @@ def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
     if definition.reducer is None:
         raise ContractError("a reduce task for a job that has no reducer")
     key: Any = NO_RECORD
-    keys_in = pairs = 0
+    keys_in = 0
     try:
         grouper = _grouped(definition, task)
-        line, reducer = definition.output_format, definition.reducer
+        reducer = definition.reducer
         with Path(task.output).open("wb") as file:
+            lines = LineWriter(file, definition.output_format)
+            columns = grouper.flat(0)
+            if columns is not None and isinstance(reducer, KnownReducer):  # each value is folded already
+                keys_in = len(columns[0])
+                lines.add_columns(columns[0], list(map(reducer.finished, columns[1])))
+                return {"records_in": keys_in, "records_out": keys_in, "spills": 0}
             for key, values in grouper.groups(0):
                 keys_in += 1
                 for pair in pairs_of(reducer(key, values)):
                     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                         raise PairError(f"reducer: got {pair!r:.200} where a (key, value) pair was expected")
-                    file.write(line(pair[0], pair[1]))
-                    pairs += 1
+                    lines.add(pair[0], pair[1])
+            lines.flush()
+            pairs = lines.count
     except (Exception, SystemExit) as error:
         host = isinstance(error, JobError) and error.kind == "host"
         if host or (isinstance(error, OSError) and error.errno in HOST_ERRNOS):

@@ -15,8 +15,11 @@ class KnownReducer:
 
     def __call__(self, key: Any, values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield `(key, folded values)`."""
-        folded = reduce(self.fold, values)
-        yield key, int(folded) if self is total and folded.__class__ is bool else folded
+        yield key, self.finished(reduce(self.fold, values))
+
+    def finished(self, folded: Any) -> Any:
+        """Return the result of a fold: a total of one bool is a number like any other total."""
+        return int(folded) if folded.__class__ is bool and self is total else folded
 
     def __repr__(self) -> str:
         return f"gomr.{self.name}"
