@@ -1,5 +1,6 @@
 """Result lines can be turned back into what they were made of."""
 
+import io
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gomr.job.errors import DefinitionError, PairError
-from gomr.job.outputs import json_line, output_format, parse_text, text_line
+from gomr.job.outputs import LineWriter, json_line, output_format, parse_text, text_line
 from tests.test_keys import text_with_surrogates
 
 awkward = st.text(st.sampled_from("a\\\t\n\rtnru0é\udc80\ud800\udfff"))
@@ -21,6 +22,19 @@ def test_the_escapes_of_a_text_line_are_reversible(key: str, value: str) -> None
     assert line.endswith(b"\n")
     assert line.count(b"\t") == 1
     assert parse_text(line) == (key, value)
+
+
+@given(st.lists(st.tuples(st.one_of(awkward, text_with_surrogates, st.binary()), st.integers())))
+def test_lines_written_together_are_the_lines_written_alone(pairs: list[tuple[Any, int]]) -> None:
+    one, other = io.BytesIO(), io.BytesIO()
+    writer = LineWriter(one, text_line)
+    for key, value in pairs:
+        writer.add(key, value)
+    writer.flush()
+    columns = LineWriter(other, text_line)
+    columns.add_columns([key for key, _ in pairs], [value for _, value in pairs])
+    columns.flush()
+    assert one.getvalue() == other.getvalue() == b"".join(text_line(key, value) for key, value in pairs)
 
 
 def test_undecodable_bytes_come_out_as_they_went_in() -> None:

@@ -15,7 +15,6 @@ from gomr.job.keys import Key
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
-_NEEDS_ESCAPE_IN_RUN = re.compile(r"[\\\t\r]")
 _NOT_TEXT = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|(.))")
@@ -87,10 +86,12 @@ class LineWriter:
         self._values.clear()
 
     def _write(self, keys: list[str], values: list[int]) -> None:
-        text = "\n".join(keys)
-        if text.isascii() and text.count("\n") == len(keys) - 1 and not _NEEDS_ESCAPE_IN_RUN.search(text):
-            self._file.write("".join(map("%s\t%d\n".__mod__, zip(keys, values, strict=True))).encode("ascii"))
-        else:
+        shown = keys
+        if _NEEDS_ESCAPE.search("".join(keys)):
+            shown = [_escaped(key) if _NEEDS_ESCAPE.search(key) else key for key in keys]
+        try:
+            self._file.write("".join(map("%s\t%d\n".__mod__, zip(shown, values, strict=True))).encode())
+        except UnicodeEncodeError:  # a surrogate: undecodable input bytes
             self._file.writelines(map(text_line, keys, values))
 
 
