@@ -16,7 +16,7 @@ from gomr.errors import UsageError
 from gomr.job.outputs import parse_text
 from gomr.planning import Inputs
 from gomr.scheduling import keys
-from tests.conftest import EXAMPLES, JOBS, Gomr, RunJob, result_of
+from tests.conftest import EXAMPLES, JOBS, RunJob, result_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -60,15 +60,6 @@ def test_word_counts_equal_an_independent_count(
     assert status.stages[1].tasks == partitions
     result = result_of(client, job)
     assert counts_of(result) == counted(text)
-
-
-def test_tiny_splits_little_memory_and_a_very_long_line(gomr: Gomr) -> None:
-    """The whole command, on a file with everything that breaks line readers, at the smallest sizes."""
-    long_line = b"long words " * 400_000
-    text = b"a\x85b\r\nc\fd\r\n" + long_line + b"\n\n\r\nlast line without a newline \xe9"
-    (gomr.folder / "in.txt").write_bytes(text)
-    done = gomr("run", WORDCOUNT, "in.txt", "--split-size", "7", "--partitions", "16", "--memory", "32MB")
-    assert counts_of(done.stdout.encode("utf-8", "surrogateescape")) == counted(text)
 
 
 def test_keys_are_sorted_within_each_part(run_job: RunJob, client: Client, tmp_path: Path) -> None:
