@@ -53,31 +53,27 @@ class Grouper:
         return self._fold_pairs(pairs) if self._fold is not None else self._collect_pairs(pairs)
 
     def add_mapping(self, found: Mapping[Key, Any]) -> int:
-        """Add pairs of distinct keys; return how many they were. What dicts and sets can do, they do: it is faster."""
-        if self._fold is not None and not set(map(type, found.values())) <= _NUMBERS:
+        """Add pairs of distinct keys; return how many they were. Keys and sizes are checked all together."""
+        if self._fold is None or not set(map(type, found.values())) <= _NUMBERS:
             return self.add_pairs(found.items())
-        groups, fold = self._groups, self._fold
+        groups, fold, adds = self._groups, self._fold, self._adds
         kinds = set(map(type, found))
         if not kinds <= _PLAIN_KEYS:
             for key in found:
                 check_key(key)
-        common = found.keys() & groups.keys()  # walks the smaller of the two
-        new = found.keys() - common if common else found.keys()
-        for key in common:
-            if fold is None:
-                groups[key].append(found[key])
-                self._used_bytes += size_of(found[key])
-            else:
-                groups[key] = groups[key] + found[key] if self._adds else fold(groups[key], found[key])
-        values = map(found.__getitem__, new)
-        groups.update(zip(new, values if fold is not None else ([value] for value in values), strict=True))
-        self._used_bytes += (
-            sum(map(getsizeof if kinds <= _PLAIN_KEYS else size_of, new)) + len(new) * KEY_OVERHEAD_BYTES
-        )
-        if fold is None:
-            self._used_bytes += sum(size_of(found[key]) for key in new)
+        before = len(groups)
+        if not before:
+            groups.update(found)
         else:
-            self._used_bytes += len(new) * NUMBER_BYTES
+            for key, value in found.items():
+                if key in groups:
+                    groups[key] = groups[key] + value if adds else fold(groups[key], value)
+                else:
+                    groups[key] = value
+        new = len(groups) - before
+        if new:
+            key_bytes = sum(map(getsizeof if kinds <= _PLAIN_KEYS else size_of, found)) // len(found)
+            self._used_bytes += new * (key_bytes + KEY_OVERHEAD_BYTES + NUMBER_BYTES)
         if self._used_bytes > self._budget_bytes:
             self._used_bytes = self._shrink(self._used_bytes)
         return len(found)
