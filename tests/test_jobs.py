@@ -23,6 +23,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+INTERPRETER_BYTES = 24 * 2**20  # what a task takes that does nothing
 WORDCOUNT = EXAMPLES / "wordcount.py"
 
 
@@ -238,6 +239,8 @@ def test_a_job_twenty_times_larger_than_its_memory_gives_the_same(
     done = client.status(job).counters
     assert done["map.bytes_out"] > 20 * 8 * 2**20
     assert done["reduce.spills"] > 0
+    peak = max(task.peak_memory_bytes for task in client.tasks(job))
+    assert peak < INTERPRETER_BYTES + 4 * 8 * 2**20  # the estimate is rough, and 8 MB is little; it does not grow
 
 
 def test_the_executable_is_not_stored_twice(client: Client, tmp_path: Path) -> None:

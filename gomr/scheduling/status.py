@@ -68,6 +68,7 @@ class TaskStatus:
     bytes_in: int = 0
     bytes_out: int = 0
     run_seconds: float = 0.0
+    peak_memory_bytes: int = 0
     error: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -212,4 +213,5 @@ def _finished(stage: str, index: int, done: DoneRecord) -> TaskStatus:
         done.bytes_in,
         done.size,
         done.run_seconds,
+        done.peak_memory_bytes,
     )
