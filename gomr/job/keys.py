@@ -7,13 +7,12 @@ None < numbers < str < bytes < tuple, within a tuple element by element (DESIGN.
 import math
 import struct
 import zlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from gomr.job.errors import PairError
 
 Key = Any
-Partitioner = Callable[[Key, int], int]
 
 _NUMBERS = frozenset({int, float, bool})
 _RANKS: dict[type, int] = {type(None): 0, bool: 1, int: 1, float: 1, str: 2, bytes: 3, tuple: 4}

@@ -41,13 +41,6 @@ def chunk_size(tasks: int) -> int:
     return max(CHUNK_SIZE_MIN, min(CHUNK_SIZE_MAX, -(-tasks // 16)))
 
 
-def view(cluster: Cluster, job: str) -> StageView:
-    """Read the current stage of a job."""
-    head, head_revision = cluster.head(job)
-    record, revision = cluster.stage(job, head.stage)
-    return StageView(job, head.stage, head, head_revision, record, revision)
-
-
 def fold(cluster: Cluster, at: StageView, chunk: int) -> None:
     """Fold a chunk whose tasks are all done into one chunk record; close the stage if it was the last."""
     prefix = keys.done(at.job, at.stage, chunk)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,6 @@ class Running:
     claim: Claim
     stop: threading.Event = field(default_factory=threading.Event)
     give_back: bool = False
-    log: Path | None = None
 
 
 class AttemptRunner:
@@ -190,7 +190,6 @@ class AttemptRunner:
             user=settings.run_as,
             identity={"job": claim.at.job, "stage": claim.at.stage, "task": str(claim.index)},
         )
-        running.log = launch.log
         with LiveLog(self._cluster, claim, launch.log, settings.log_bytes):
             status = self._plugins.manager.hook.gomr_run_task(launch=launch)
         if killed:
@@ -230,7 +229,7 @@ class AttemptRunner:
         return task
 
     @contextlib.contextmanager
-    def _scratch(self) -> Any:
+    def _scratch(self) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="task-", dir=self._settings.scratch_dir))
         try:
             (folder / "work").mkdir()

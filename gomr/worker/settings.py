@@ -48,8 +48,11 @@ class WorkerSettings:
     log_bytes: int = 10 * 1024**2  # of one attempt's log; more is cut in the middle, and said
     run_as: str = ""
 
-    def check(self) -> None:
-        """Raise ConfigurationError for what cannot work on this machine."""
+    def check(self, lease_seconds_min: float) -> None:
+        """Raise ConfigurationError for what cannot work on this machine, or with leases of at least so long."""
+        if self.lease_seconds < lease_seconds_min:
+            least = f"{lease_seconds_min:g} s"
+            raise ConfigurationError(f"--lease-seconds {self.lease_seconds:g}: the coordinator keeps at least {least}")
         if not self.run_as:
             return
         import pwd

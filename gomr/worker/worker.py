@@ -43,7 +43,7 @@ class Worker:
     """One worker with its slots. `run` blocks; `drain` and `stop` may be called from a signal handler."""
 
     def __init__(self, cluster: Cluster, plugins: Plugins, settings: WorkerSettings) -> None:
-        settings.check()
+        settings.check(cluster.coordinator.lease_seconds_min)
         self.id = new_worker_id()
         self._cluster = cluster
         self._offers = offers()
