@@ -16,6 +16,7 @@ from gomr.model import RUNNING
 from gomr.results import STANDARD_OUTPUT
 from gomr.scheduling.status import JobStatus
 
+JOIN_SECONDS = 0.05
 EPILOG = """\b
 Examples:
   gomr run wordcount.py 'books/**/*.txt' -o counts.tsv
@@ -73,6 +74,8 @@ def _working(client: Any, job: str, settings: Any) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, interrupt)
     thread.start()
     try:
+        while thread.is_alive() and not worker.joined.wait(JOIN_SECONDS):
+            pass  # else the first status would say that no worker is alive
         wait_for(client, job, None, check)
         worker.stop()
         yield

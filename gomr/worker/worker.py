@@ -74,12 +74,14 @@ class Worker:
         self._inputs = Inputs(plugins.open_storage)
         self._runner = AttemptRunner(cluster, plugins, self._inputs, self._executables, self._settings)
         self.healthy = True
+        self.joined = threading.Event()
 
     def run(self) -> None:
         """Work until told to leave, or, with `once`, until there is nothing left to do."""
         hide_memory()
         self._cluster.identify()
         self._membership.join()
+        self.joined.set()
         _log.info("worker.started", worker=self.id, slots=self._settings.slot_count)
         slots = [
             threading.Thread(target=self._work, args=(number,), name=f"slot-{number}", daemon=True)
