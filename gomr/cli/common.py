@@ -116,9 +116,10 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table: aligned columns, a header only for people."""
     lines = [[str(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if lines and sys.stdout.isatty():
         lines.insert(0, [column.upper() for column in columns])
     if not lines:
+        click.echo("none", err=True)
         return
     widths = [max(len(line[number]) for line in lines) for number in range(len(columns))]
     for line in lines:

@@ -37,7 +37,10 @@ def command(
             statuses = [client.status(name) for name, head in client.jobs() if head.state == "running"]
             if as_json:
                 print_json([status.to_dict() for status in statuses])
-            for status in [] if as_json else statuses:
+                return
+            if not statuses:
+                click.echo("no job is running; `gomr jobs` lists all", err=True)
+            for status in statuses:
                 _print(status)
             return
         job = client.find(job)
