@@ -438,12 +438,15 @@ def test_what_is_not_there_is_said(client: Client, gomr: Gomr) -> None:
 
 
 def test_logs_can_be_followed_while_they_are_written(gomr: Gomr, client: Client, tmp_path: Path) -> None:
-    source = "import gomr, time\n\n\ndef mapper(line):\n    gomr.log('begun')\n"
-    source += "    time.sleep(float(line))\n    yield line, 1\n"
-    (tmp_path / "talks.py").write_text(source)
-    (tmp_path / "in.txt").write_text("6\n")
+    (tmp_path / "talks.py").write_text(
+        "import os\nimport time\n\nimport gomr\n\n\ndef mapper(line):\n    gomr.log('begun')\n"
+        "    while not os.path.exists(line):\n        time.sleep(0.05)\n    gomr.log('ended')\n    yield line, 1\n"
+    )
+    (tmp_path / "in.txt").write_text(f"{tmp_path}/go on\n")
     job = client.submit(tmp_path / "talks.py", [str(tmp_path / "in.txt")], JobOptions())
     gomr.worker("--once", "--slots", "1")
-    states = [(log.data, client.status(job).state) for log in client.logs(job, follow=True)]
-    assert states[0] == (b"begun\n", "running")
-    assert b"".join(data for data, _ in states) == b"begun\n"
+    logs = client.logs(job, follow=True)
+    assert next(logs).data == b"begun\n"
+    assert client.status(job).state == "running"
+    (tmp_path / "go on").touch()
+    assert b"".join(log.data for log in logs) == b"ended\n"
