@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def delete_tree(folder: Path) -> None:
             Path(path).chmod(0o700)
             function(path)
 
-    shutil.rmtree(folder, onerror=retry)
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=retry)
+    else:
+        shutil.rmtree(folder, onerror=retry)
     shutil.rmtree(folder, ignore_errors=True)
 
 
