@@ -142,6 +142,13 @@ def test_keys_of_all_types_meet_and_are_sorted(run_job: RunJob, client: Client, 
     assert [ranks[kind] for kind in types] == sorted(ranks[kind] for kind in types)
 
 
+def test_a_well_known_reducer_loses_no_key_of_any_type(run_job: RunJob, client: Client, tmp_path: Path) -> None:
+    literals = ["None", "1", "2.5", "'a'", "'b'"]  # the last ones in order are plain texts
+    (tmp_path / "in.txt").write_text("\n".join(literals * 3))
+    _, job = run_job(JOBS / "totals_of_all_types.py", [tmp_path / "in.txt"], split_bytes=30, partitions=1)
+    assert counts_of(result_of(client, job)) == dict.fromkeys(["None", "1", "2.5", "a", "b"], 3)
+
+
 def test_a_well_known_reducer_over_chunks(run_job: RunJob, client: Client, tmp_path: Path) -> None:
     text = awkward_text(20_000)
     (tmp_path / "in.txt").write_bytes(text)

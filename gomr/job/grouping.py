@@ -81,10 +81,10 @@ class Grouper:
     def add_frame(self, keys: list[Key], values: list[Any], *, flat: bool) -> None:
         """Add one frame of a block: a value a key where `flat`, else a list of values a key."""
         if flat:
-            found = dict(zip(keys, values, strict=True))
+            found = dict(zip(keys, values, strict=True)) if self._fold is not None else {}
             if len(found) == len(keys):
                 self.add_mapping(found)
-            else:  # the last values of a hot key that filled frames of its own
+            else:  # lists of values have no use for a mapping; nor has a hot key that stands several times
                 self.add_pairs(zip(keys, values, strict=True))
         else:
             for key, group in zip(keys, values, strict=True):
@@ -136,7 +136,7 @@ class Grouper:
         assert fold is not None
         for pair in pairs:
             added += 1
-            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
+            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else unpacked(pair, "mapper")
             try:
                 before = groups.get(key, _ABSENT)
             except TypeError:  # unhashable
@@ -162,7 +162,7 @@ class Grouper:
         budget = self._budget_bytes
         for pair in pairs:
             added += 1
-            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
+            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else unpacked(pair, "mapper")
             try:
                 values = groups.get(key)
             except TypeError:  # unhashable
@@ -234,7 +234,7 @@ def combined(combiner: Combine, key: Key, values: list[Any]) -> list[Any]:
     result = []
     try:
         for pair in pairs_of(combiner(key, iter(values))):
-            new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else _unpacked(pair)
+            new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else unpacked(pair, "combiner")
             if new_key != key:
                 raise PairError(f"combiner: given key {key!r:.200}, it yielded {new_key!r:.200}; it must keep the key")
             result.append(value)
@@ -252,8 +252,8 @@ def pairs_of(result: Any) -> Iterable[Any]:
     return () if result is None else result
 
 
-def _unpacked(pair: Any) -> tuple[Key, Any]:
-    """Return `pair` as (key, value). Raises PairError for anything else than two things in a row."""
+def unpacked(pair: Any, function: str) -> tuple[Key, Any]:
+    """Return what `function` of the job yielded as (key, value). Raises PairError for anything but two in a row."""
     if isinstance(pair, (tuple, list)) and len(pair) == 2:
         return pair[0], pair[1]
-    raise PairError(f"got {pair!r:.200} where a (key, value) pair was expected")
+    raise PairError(f"{function}: got {pair!r:.200} where a (key, value) pair was expected")

@@ -12,7 +12,7 @@ from gomr.job.definition import JobDefinition
 from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, UserError
 from gomr.job.formats import chunk_size
 from gomr.job.frames import write_entries, write_flat
-from gomr.job.grouping import Grouper, pairs_of
+from gomr.job.grouping import Grouper, pairs_of, unpacked
 from gomr.job.outputs import LineWriter
 from gomr.job.runs import Partitioning, RunStore
 
@@ -111,12 +111,10 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
 
 def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) -> dict[str, Any]:
     mapper = definition.mapper
-    with Path(task.output).open("wb") as file:
-        lines = LineWriter(file, definition.output_format)
+    with Path(task.output).open("wb") as file, LineWriter(file, definition.output_format) as lines:
         for record in records:
-            for key, value in pairs_of(mapper(record)):
-                lines.add(key, value)
-        lines.flush()
+            for pair in pairs_of(mapper(record)):
+                lines.add(*unpacked(pair, "mapper"))
     return {"records_in": records.count, "records_out": lines.count}
 
 

@@ -8,7 +8,8 @@ UTF-8 text as `\\uXXXX`; `parse_text` turns a line back. `json`: `{"key": ..., "
 import json
 import re
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 from gomr.job.errors import DefinitionError, PairError
 from gomr.job.keys import Key
@@ -41,21 +42,36 @@ def text_line(key: Key, value: Any) -> bytes:
 
 
 class LineWriter:
-    """Writes pairs as result lines; runs of plain texts and ints together, which is three times as fast."""
+    """Writes pairs as result lines (a context manager, whose end writes the last of them).
+
+    Runs of plain texts and ints are written together, which is three times as fast.
+    """
 
     def __init__(self, file: BinaryIO, formatter: Formatter) -> None:
         self._file = file
         self._formatter = formatter
+        self._is_text = formatter is text_line
         self._keys: list[str] = []
         self._values: list[int] = []
         self.count = 0
 
+    def __enter__(self) -> Self:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is held, unless the block failed."""
+        if kind is None:
+            self.flush()
+
     def add(self, key: Key, value: Any) -> None:
         """Write one pair, at once or with the next ones."""
         self.count += 1
-        if key.__class__ is bytes and self._formatter is text_line:
+        if self._is_text and key.__class__ is bytes:
             key = key.decode("utf-8", "surrogateescape")
-        if key.__class__ is str and value.__class__ is int and self._formatter is text_line:
+        if self._is_text and key.__class__ is str and value.__class__ is int:
             self._keys.append(key)
             self._values.append(value)
             if len(self._keys) >= LINES_HELD_MAX:
@@ -66,7 +82,7 @@ class LineWriter:
 
     def add_columns(self, keys: list[Key], values: list[Any]) -> None:
         """Write many pairs."""
-        if self._formatter is text_line and set(map(type, values)) == {int}:
+        if self._is_text and set(map(type, values)) == {int}:
             kinds = set(map(type, keys))
             if kinds == {bytes}:
                 keys = [key.decode("utf-8", "surrogateescape") for key in keys]

@@ -5,9 +5,9 @@ from typing import Any
 
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
-from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, PairError, UserError
+from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, UserError
 from gomr.job.frames import read_frames
-from gomr.job.grouping import Grouper, pairs_of
+from gomr.job.grouping import Grouper, pairs_of, unpacked
 from gomr.job.map_task import run_store, spill_bytes
 from gomr.job.outputs import LineWriter
 from gomr.job.reducers import KnownReducer
@@ -23,21 +23,17 @@ def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
     try:
         grouper = _grouped(definition, task)
         reducer = definition.reducer
-        with Path(task.output).open("wb") as file:
-            lines = LineWriter(file, definition.output_format)
-            columns = grouper.flat(0)
-            if columns is not None and isinstance(reducer, KnownReducer):  # each value is folded already
-                keys_in = len(columns[0])
-                lines.add_columns(columns[0], list(map(reducer.finished, columns[1])))
-                return {"records_in": keys_in, "records_out": keys_in, "spills": 0}
-            for key, values in grouper.groups(0):
-                keys_in += 1
-                for pair in pairs_of(reducer(key, values)):
-                    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                        raise PairError(f"reducer: got {pair!r:.200} where a (key, value) pair was expected")
-                    lines.add(pair[0], pair[1])
-            lines.flush()
-            pairs = lines.count
+        folded = grouper.flat(0) if isinstance(reducer, KnownReducer) else None
+        with Path(task.output).open("wb") as file, LineWriter(file, definition.output_format) as lines:
+            if folded is not None and isinstance(reducer, KnownReducer):  # nothing is left to reduce
+                keys, values = folded
+                keys_in = len(keys)
+                lines.add_columns(keys, list(map(reducer.finished, values)))
+            else:
+                for key, group in grouper.groups(0):
+                    keys_in += 1
+                    for pair in pairs_of(reducer(key, group)):
+                        lines.add(*unpacked(pair, "reducer"))
     except (Exception, SystemExit) as error:
         host = isinstance(error, JobError) and error.kind == "host"
         if host or (isinstance(error, OSError) and error.errno in HOST_ERRNOS):
@@ -45,7 +41,7 @@ def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
         if isinstance(error, UserError):
             raise
         raise UserError(error, record=key, number=keys_in, source="reduce key") from error
-    return {"records_in": keys_in, "records_out": pairs, "spills": grouper.spills}
+    return {"records_in": keys_in, "records_out": lines.count, "spills": grouper.spills}
 
 
 def _grouped(definition: JobDefinition, task: TaskFile) -> Grouper:
