@@ -17,7 +17,7 @@ COMMANDS = [
     *("run", "build", "submit", "worker"),
     *("status", "jobs", "workers", "tasks", "result", "logs"),
     *("cancel", "rerun", "rm", "gc"),
-    *("plugins", "doctor", "config", "completion"),
+    *("plugins", "doctor", "config", "dev", "completion"),
 ]
 EXIT_UNAVAILABLE = 5
 EXIT_INTERRUPTED = 130
