@@ -83,8 +83,8 @@ def test_a_finished_file_is_adopted_and_counted(storage: FileStorage, tmp_path: 
     storage.put_file("x/y", path)
     assert not path.exists()
     assert storage.read("x/y") == b"data"
-    assert storage.requests["put"] == 1
-    assert storage.requests["put_bytes"] == 4
+    assert storage.requests.counts()["put"] == 1
+    assert storage.requests.counts()["put_bytes"] == 4
     local = storage.local_path("x/y")
     assert local.read_bytes() == b"data"
 

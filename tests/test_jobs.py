@@ -253,11 +253,11 @@ def test_a_job_twenty_times_larger_than_its_memory_gives_the_same(
 def test_the_executable_is_not_stored_twice(client: Client, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("a\n")
     first = client.submit_in_full(WORDCOUNT, [str(tmp_path / "in.txt")])
-    puts = client.cluster.storage.requests["put"]
+    puts = client.cluster.storage.requests.counts()["put"]
     second = client.submit_in_full(WORDCOUNT, [str(tmp_path / "in.txt")])
     assert first.executable_uploaded
     assert not second.executable_uploaded
-    assert client.cluster.storage.requests["put"] == puts + 1  # the job's record, and no executable
+    assert client.cluster.storage.requests.counts()["put"] == puts + 1  # the job's record, and no executable
     assert len(list(client.cluster.storage.list(keys.executable("")))) == 1
 
 

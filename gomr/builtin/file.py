@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from gomr.backends import ObjectInfo, Storage, Writer
+from gomr.backends import ObjectInfo, Storage, Writer, checked_key
 from gomr.errors import ConfigurationError, Denied, NotFound, StorageError, Unavailable
 from gomr.hookspecs import Backend, hookimpl
 from gomr.urls import URL
@@ -45,7 +45,7 @@ class FileStorage(Storage):
         with _translated(key), self._path(key).open("rb") as file:
             file.seek(offset)
             data = file.read(-1 if length is None else length)
-        self.requests.update(get=1, get_bytes=len(data))
+        self.count("get", len(data))
         return data
 
     def write(self, key: str) -> Writer:
@@ -68,12 +68,12 @@ class FileStorage(Storage):
                 return False
             finally:
                 temporary.unlink(missing_ok=True)
-        self.requests.update(put=1, put_bytes=len(data))
+        self.count("put", len(data))
         return True
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe the object."""
-        self.requests["stat"] += 1
+        self.count("head")
         with _translated(key):
             path = self._path(key)
             found = path.stat()
@@ -83,7 +83,7 @@ class FileStorage(Storage):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every object whose key starts with `prefix`."""
-        self.requests["list"] += 1
+        self.count("list")
         folder = self._root / prefix.rpartition("/")[0]
         keys = []
         for parent, folders, files in os.walk(folder):
@@ -97,7 +97,7 @@ class FileStorage(Storage):
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, and the folders that this leaves empty."""
         for key in keys:
-            self.requests["delete"] += 1
+            self.count("delete")
             path = self._path(key)
             with _translated(key):
                 path.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ class FileStorage(Storage):
                     raise
                 super().put_file(key, path)
                 return
-        self.requests.update(put=1, put_bytes=size)
+        self.count("put", size)
 
     def local_path(self, key: str) -> Path:
         """Return the object's file."""
@@ -149,7 +149,7 @@ class FileStorage(Storage):
         path = self._path(key)
         with _translated(key):
             self._place(path, lambda: temporary.replace(path))
-        self.requests.update(put=1, put_bytes=size)
+        self.count("put", size)
 
     def _place(self, target: Path, place: Callable[[], object]) -> None:
         """Make the folder of `target`, run `place`, and sync the folder."""
@@ -165,9 +165,9 @@ class FileStorage(Storage):
         _sync_folder(target.parent)
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if not key or "\0" in key or any(part in ("", ".", "..", TEMPORARY) for part in parts):
-            raise Denied(f"{key!r} is not a key: no empty part, no '.', no '..'")
+        parts = checked_key(key).split("/")
+        if TEMPORARY in parts:
+            raise Denied(f"{key!r} is not a key: {TEMPORARY} is kept for unfinished objects")
         return self._root.joinpath(*parts)
 
     def _make_folder(self, folder: Path) -> None:

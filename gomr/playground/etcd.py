@@ -80,7 +80,7 @@ def _is_up(port: int) -> bool:
 
 def _get(port: int, path: str) -> str:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2.0) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2.0) as answer:
             return str(answer.read().decode())
     except (OSError, urllib.error.URLError):
         return ""
