@@ -4,6 +4,7 @@ import getpass
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +14,10 @@ import structlog
 from gomr import logs, results
 from gomr.build import Built, build
 from gomr.config import Config
-from gomr.errors import UsageError, WaitTimeout
+from gomr.errors import ConfigurationError, UsageError, WaitTimeout
 from gomr.executables import describe, environment, file_digest
 from gomr.job.version import VERSION
-from gomr.joblogs import LogText, follow_logs, read_logs
+from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
 from gomr.model import RUNNING, JobHead, JobRecord, WorkerRecord
 from gomr.options import JobOptions, checked_params
 from gomr.planning import Inputs, cut, partitions_for
@@ -25,8 +26,12 @@ from gomr.scheduling import control, gc, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.status import JobStatus, TaskStatus
 from gomr.scheduling.submit import Submitted, new_job_id, submit
+from gomr.scheduling.uploads import OnUpload
+from gomr.urls import parse
 from gomr.worker.settings import WorkerSettings
 from gomr.worker.worker import Worker
+
+_log = structlog.get_logger("gomr")
 
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.02, 0.5  # between looks at a job that is waited for
 
@@ -57,9 +62,10 @@ class Client:
     def cluster(self) -> Cluster:
         """The storage and coordinator, opened at first use. Raises ConfigurationError where they do not match."""
         if self._cluster is None:
-            storage = self.plugins.open_storage(self.config.text("storage"))
+            url = parse(self.config.text("storage"))
+            storage = self.plugins.open_storage(url)
             coordinator = self.plugins.open_coordinator(self.config.text("coordinator"))
-            cluster = Cluster(storage, coordinator)
+            cluster = Cluster(storage, coordinator, url)
             try:
                 cluster.identify()
             except BaseException:
@@ -93,9 +99,16 @@ class Client:
         return self.submit_in_full(job, inputs, options).job
 
     def submit_in_full(
-        self, job: str | Path, inputs: Sequence[str] = (), options: JobOptions | None = None
+        self,
+        job: str | Path,
+        inputs: Sequence[str] = (),
+        options: JobOptions | None = None,
+        on_upload: OnUpload = lambda _stored, _total: None,
     ) -> Submitted:
-        """Submit like `submit`; tell also whether the executable was uploaded, and whether the job was there."""
+        """Submit like `submit`; tell also whether the executable was uploaded, and whether the job was there.
+
+        `on_upload` hears of local inputs on their way to a storage elsewhere: bytes so far, bytes in all.
+        """
         with tempfile.TemporaryDirectory(prefix="gomr-submit-") as folder:
             executable = Path(job)
             if executable.suffix == ".py":
@@ -107,7 +120,7 @@ class Client:
                 if file_digest(executable) != digest:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
             record = self._record(digest, facts, inputs, options or JobOptions())
-            return submit(self.cluster, executable, record)
+            return submit(self.cluster, executable, record, on_upload)
 
     def wait(
         self,
@@ -157,6 +170,22 @@ class Client:
         """Yield the logs of a job's attempts; with `follow`, as they are written, until the job ends."""
         return (follow_logs if follow else read_logs)(self.cluster, job, task)
 
+    def sink_events(self, job: str, task: str, sink: str, since_seconds: float) -> Iterator[Mapping[str, Any]]:
+        """Yield the events of a job, or of one of its tasks, that the log sink `sink` (a scheme or URL) holds.
+
+        Raises ConfigurationError where it cannot read.
+        """
+        urls = [url for url in self.config.items("logs") or [] if parse(url).scheme == sink] or [sink]
+        reader = self.plugins.open_log_sink(urls[0])
+        try:
+            if not reader.can_read:
+                raise ConfigurationError(f"{sink}: this log sink gives nothing back, or lacks the settings to read")
+            stage, index = parse_task(task)
+            match = {"job": job, **({"stage": stage} if stage else {}), **({"task": str(index)} if stage else {})}
+            yield from reader.read(match, since_seconds)
+        finally:
+            reader.close(logs.CLOSE_SECONDS_MAX)
+
     def cancel(self, job: str) -> str:
         """Cancel a job; return the state it has now."""
         return control.cancel(self.cluster, job)
@@ -184,6 +213,7 @@ class Client:
         if not structlog.is_configured():
             sinks = [self.plugins.open_log_sink(url) for url in self.config.items("logs") or []]
             logs.configure(sinks, self.config.text("log_level"))
+        _log.info("plugins.loaded", plugins=[str(info) for info in self.plugins.loaded()])
         return Worker(self.cluster, self.plugins, settings or self.worker_settings())
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:
@@ -209,7 +239,7 @@ class Client:
 
     def _record(self, digest: str, facts: Mapping[str, Any], patterns: Sequence[str], options: JobOptions) -> JobRecord:
         """Plan a job: find its inputs, cut them, settle its options."""
-        finder = Inputs(self.plugins.open_storage)
+        finder = Inputs(self.plugins.open_storage, self.cluster.storage, self.cluster.storage_url)
         try:
             inputs = finder.find(options.checked_inputs(patterns, facts))
             splittable = facts["input"]["split"] == "lines"
@@ -223,7 +253,7 @@ class Client:
             name=name,
             executable=digest,
             describe=dict(facts),
-            inputs=[{"url": item.url, "size": item.size, "version": item.version} for item in inputs],
+            inputs=[asdict(item) for item in inputs],
             splits=splits,
             params=checked_params(options.params, facts["params"]),
             partitions=partitions,

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,47 @@ MACHINE_FILE = Path("/etc/gomr/config.toml")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its name in files, the environment variables that set it (the first that is set wins), its use."""
+    """One setting: its name in files, the environment variable that sets it, its use.
+
+    `historic` is a variable of the first gomr with the same meaning, and how its value is read; the new one wins.
+    """
 
     name: str
-    variables: tuple[str, ...]
+    variable: str
     summary: str
     is_url: bool = False
+    historic: tuple[str, Callable[[str], str]] | None = None
+
+
+def _etcd_url(servers: str) -> str:
+    """Return the URL for a comma separated list such as "http://h1:2379,h2:2379"."""
+    items = [item.strip().rstrip("/") for item in servers.split(",") if item.strip()]
+    options = "?tls=1" if any(item.startswith("https://") for item in items) else ""
+    return "etcd://" + ",".join(item.rpartition("://")[2] for item in items) + options
 
 
 SETTINGS = (
-    Setting("storage", ("GOMR_STORAGE",), "URL of the storage", is_url=True),
-    Setting("coordinator", ("GOMR_COORDINATOR",), "URL of the coordinator", is_url=True),
-    Setting("logs", ("GOMR_LOGS",), "log sinks, comma separated", is_url=True),
-    Setting("log_level", ("GOMR_LOG_LEVEL",), "debug, info, warning or error"),
-    Setting("plugins", ("GOMR_PLUGINS",), "exactly these plugins, comma separated; unset: found by URL scheme"),
-    Setting("cache_dir", ("GOMR_CACHE_DIR",), "executables and builds on this machine"),
-    Setting("scratch_dir", ("GOMR_SCRATCH_DIR",), "files of running tasks"),
+    Setting(
+        "storage",
+        "GOMR_STORAGE",
+        "URL of the storage",
+        is_url=True,
+        historic=("S3_BUCKET", lambda name: f"s3://{name}"),
+    ),
+    Setting(
+        "coordinator", "GOMR_COORDINATOR", "URL of the coordinator", is_url=True, historic=("ETCD_SERVERS", _etcd_url)
+    ),
+    Setting(
+        "logs",
+        "GOMR_LOGS",
+        "log sinks, comma separated",
+        is_url=True,
+        historic=("LOGGLY_TOKEN", lambda _token: "console,loggly"),
+    ),
+    Setting("log_level", "GOMR_LOG_LEVEL", "debug, info, warning or error"),
+    Setting("plugins", "GOMR_PLUGINS", "exactly these plugins, comma separated; unset: found by URL scheme"),
+    Setting("cache_dir", "GOMR_CACHE_DIR", "executables and builds on this machine"),
+    Setting("scratch_dir", "GOMR_SCRATCH_DIR", "files of running tasks"),
 )
 
 
@@ -86,9 +111,11 @@ class Config:
         flag = self._flags.get(name)
         if flag is not None:
             return Value(flag, f"--{name.replace('_', '-')}")
-        for variable in setting.variables:
-            if variable in self._environment:
-                return Value(self._environment[variable], variable)
+        if setting.variable in self._environment:
+            return Value(self._environment[setting.variable], setting.variable)
+        if setting.historic and self._environment.get(setting.historic[0]):
+            variable, read = setting.historic
+            return Value(read(self._environment[variable]), variable)
         for path, values in self._files:
             if name in values:
                 return Value(values[name], str(path))
@@ -98,7 +125,10 @@ class Config:
         """Return every setting with its value, secrets masked."""
         pairs = [(setting, self.lookup(setting.name)) for setting in SETTINGS]
         return [
-            (setting, Value(_masked(value.value), value.origin) if setting.is_url and value.value else value)
+            (
+                setting,
+                Value(_masked(setting.name, value.value), value.origin) if setting.is_url and value.value else value,
+            )
             for setting, value in pairs
         ]
 
@@ -119,9 +149,9 @@ class Config:
         return (Path(root) if root else Path.home() / fallback) / "gomr"
 
 
-def _masked(text: str) -> str:
-    """Return one URL, or several with commas between, without their secrets."""
-    items = [item.strip() for item in text.split(",")]
+def _masked(name: str, text: str) -> str:
+    """Return a URL, or those of several log sinks with commas between, without their secrets."""
+    items = [item.strip() for item in text.split(",")] if name == "logs" else [text]
     return ",".join(str(parse(item)) if "://" in item else item for item in items)
 
 

@@ -76,6 +76,10 @@ class Unavailable(StorageError):
     """The storage did not do it now; trying again may help."""
 
 
+class DiskFull(Unavailable):
+    """The storage is on this machine, whose disk is full."""
+
+
 class Denied(StorageError):
     """The storage will not do it; trying again is of no use."""
 

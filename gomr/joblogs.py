@@ -47,7 +47,7 @@ def follow_logs(cluster: Cluster, job: str, task: str = "") -> Iterator[LogText]
 
 def _new(cluster: Cluster, job: str, task: str, read: dict[tuple[str, int], int]) -> Iterator[LogText]:
     """Yield what is new since `read`, which tells the bytes already seen of each attempt."""
-    stage, index = _parse(task)
+    stage, index = parse_task(task)
     prefix = keys.logs(job, stage, index)
     for info in list(cluster.storage.list(prefix)):
         stage_name, number, name = info.key.removeprefix(keys.logs(job)).split("/", 2)
@@ -64,7 +64,8 @@ def _new(cluster: Cluster, job: str, task: str, read: dict[tuple[str, int], int]
         yield LogText(*mark, data)
 
 
-def _parse(task: str) -> tuple[str, int | None]:
+def parse_task(task: str) -> tuple[str, int | None]:
+    """Return stage and number of a task such as "1-map/3"; "" and None for no task. Raises UsageError."""
     if not task:
         return "", None
     stage, _, index = task.partition("/")

@@ -17,6 +17,7 @@ RUNNING, DONE, FAILED, CANCELLED, REMOVING = "running", "done", "failed", "cance
 ENDED = (DONE, FAILED, CANCELLED)
 OPEN, CLOSED, STOPPED = "open", "closed", "stopped"
 ATTEMPT_RUNS, ATTEMPT_WAITS = "run", "wait"
+STORED = "stored://"  # the URL of an input that was copied into the cluster's storage at submit
 MAP_STAGE, REDUCE_STAGE = "1-map", "1-reduce"  # of step 1; a job of several steps will have 2-map and so on
 
 
@@ -112,6 +113,7 @@ class DoneRecord(Record):
     counters: dict[str, int]
     failures: int = 0
     losses: int = 0
+    requests: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,20 @@ class WorkerRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input as it was at submit; `version` tells whether it changed since."""
+    """An input as it was at submit; `version` tells whether it changed since.
+
+    `url` is STORED + digest for a copy in the cluster's own storage, and `name` then says what it is a copy of.
+    """
 
     url: str
     size: int
     version: str
+    name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What the user calls the input."""
+        return self.name or self.url
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gomr.backends import Storage
 from gomr.errors import Denied, NotFound, Unavailable, UnavailableError, UsageError
-from gomr.model import Input
+from gomr.model import STORED, Input
+from gomr.patience import PatientStorage
+from gomr.urls import URL
 
 SPLIT_BYTES = 16 * 1024 * 1024  # some seconds of work in Python: short enough to lose, long enough to pay for itself
 PARTITION_BYTES = 16 * 1024 * 1024
@@ -24,14 +27,20 @@ COMPRESSED = (".gz", ".bz2", ".zst")
 WILDCARD = re.compile(r"[*?\[]")
 
 Piece = list[int]
-OpenStorage = Callable[[str], Storage]
+OpenStorage = Callable[[str | URL], Storage]
+COPIES = "inputs/"  # the folder of the cluster's storage for inputs that were copied at submit
 
 
 class Inputs:
-    """Finds and reads inputs: local paths, and URLs of any storage that a plugin serves."""
+    """Finds and reads inputs: local paths, URLs of any storage that a plugin serves, copies in the cluster's own.
 
-    def __init__(self, open_storage: OpenStorage) -> None:
+    An input in another bucket of the cluster's own server is reached with the options of the cluster's `own_url`.
+    """
+
+    def __init__(self, open_storage: OpenStorage, own: Storage, own_url: URL | None = None) -> None:
         self._open_storage = open_storage
+        self._own = own
+        self._own_url = own_url
         self._storages: dict[str, Storage] = {}
 
     def find(self, patterns: Sequence[str]) -> list[Input]:
@@ -47,10 +56,14 @@ class Inputs:
     def locate(self, url: str) -> tuple[Storage, str]:
         """Return the storage that holds the object at `url`, and its key there."""
         scheme, _, rest = url.partition("://")
+        if url.startswith(STORED):
+            return self._own, f"{COPIES}{rest}"
         host, _, key = rest.partition("/")
         root = f"{scheme}://{host}/"
         if root not in self._storages:
-            self._storages[root] = self._open_storage(root)
+            own = self._own_url
+            target = replace(own, host=host, path="/") if own is not None and own.scheme == scheme and host else root
+            self._storages[root] = PatientStorage(self._open_storage(target))
         return self._storages[root], key
 
     def close(self) -> None:

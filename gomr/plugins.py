@@ -19,7 +19,7 @@ from gomr import hookspecs
 from gomr.backends import Coordinator, LogSink, Storage
 from gomr.errors import ConfigurationError
 from gomr.hookspecs import Backend
-from gomr.urls import parse
+from gomr.urls import URL, parse
 
 GROUP = "gomr"
 BUILTIN = {
@@ -41,6 +41,9 @@ class PluginInfo:
     path: str
     hooks: tuple[str, ...]
     schemes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version or 'built in'} ({self.path}): {', '.join(self.hooks)}"
 
 
 class Plugins:
@@ -70,7 +73,7 @@ class Plugins:
                 self._load(item)
         self._check()
 
-    def open_storage(self, url: str) -> Storage:
+    def open_storage(self, url: str | URL) -> Storage:
         """Open the storage at `url`. Raises ConfigurationError where no plugin serves its scheme."""
         hook: Hook[Storage] = self.manager.hook.gomr_storages
         return self._open(url, "storage", hook)
@@ -89,10 +92,14 @@ class Plugins:
         """Describe every plugin; where nothing was asked for by --plugins, installed ones are loaded first."""
         if self._discovers:
             self._load_rest()
+        return self.loaded()
+
+    def loaded(self) -> list[PluginInfo]:
+        """Describe the plugins that are loaded by now."""
         return [self._info(name, plugin) for name, plugin in sorted(self.manager.list_name_plugin()) if plugin]
 
-    def _open(self, text: str, kind: str, backends: "Hook[T]") -> T:
-        url = parse(text)
+    def _open(self, text: str | URL, kind: str, backends: "Hook[T]") -> T:
+        url = parse(text) if isinstance(text, str) else text
         known = self._schemes(backends())
         if url.scheme not in known and self._discovers:
             if url.scheme in {entry.name for entry in installed()}:

@@ -5,6 +5,8 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from gomr.errors import GomrError, JobCancelled, JobFailed, NotFoundError, UnavailableError
@@ -14,22 +16,13 @@ from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks
 
 STANDARD_OUTPUT = "-"
+DOWNLOADS_MAX = 8  # parts on their way at a time
 
 
 def read_result(cluster: Cluster, job: str) -> Iterator[bytes]:
     """Yield the bytes of a job's result. Raises JobFailed, JobCancelled, NotFoundError where there is none (yet)."""
-    head, _ = cluster.head(job)
-    refuse_unless_done(job, head)
-    stage = head.stages[-1]
-    record, _ = cluster.stage(job, stage)
-    for part in finished_tasks(cluster, job, stage, record.manifest_digest):
-        key = keys.attempt_object(job, stage, part.index, part.done.nonce)
-        digest = hashlib.sha256()
-        for data in cluster.storage.chunks(key, 0, part.done.size):
-            digest.update(data)
-            yield data
-        if digest.hexdigest() != part.done.digest:
-            raise GomrError(f"part {part.index} of the result of {job} is damaged in the storage: run the job again")
+    for part in _parts(cluster, job):
+        yield from _read_part(cluster, part)
 
 
 def save_result(cluster: Cluster, job: str, target: str) -> None:
@@ -46,9 +39,7 @@ def save_result(cluster: Cluster, job: str, target: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            for data in read_result(cluster, job):
-                file.write(data)
-            file.flush()
+            _download(cluster, _parts(cluster, job), file.fileno())
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
@@ -56,6 +47,62 @@ def save_result(cluster: Cluster, job: str, target: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One object of a result, and where its bytes belong in the whole."""
+
+    name: str
+    key: str
+    offset: int
+    size: int
+    digest: str
+
+
+def _parts(cluster: Cluster, job: str) -> list[_Part]:
+    head, _ = cluster.head(job)
+    refuse_unless_done(job, head)
+    stage = head.stages[-1]
+    record, _ = cluster.stage(job, stage)
+    parts: list[_Part] = []
+    offset = 0
+    for task in finished_tasks(cluster, job, stage, record.manifest_digest):
+        key = keys.attempt_object(job, stage, task.index, task.done.nonce)
+        parts.append(_Part(f"part {task.index} of the result of {job}", key, offset, task.done.size, task.done.digest))
+        offset += task.done.size
+    return parts
+
+
+def _read_part(cluster: Cluster, part: _Part) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    for data in cluster.storage.chunks(part.key, 0, part.size):
+        digest.update(data)
+        yield data
+    if digest.hexdigest() != part.digest:
+        raise GomrError(f"{part.name} is damaged in the storage: run the job again")
+
+
+def _download(cluster: Cluster, parts: list[_Part], target: int) -> None:
+    """Write every part to its place in the open file `target`, several at a time."""
+
+    def fetch(part: _Part) -> None:
+        position = part.offset
+        for data in _read_part(cluster, part):
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(target, view, position)
+                position += written
+                view = view[written:]
+
+    with ThreadPoolExecutor(DOWNLOADS_MAX, "result") as pool:
+        futures = [pool.submit(fetch, part) for part in parts]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def refuse_unless_done(job: str, head: JobHead) -> None:

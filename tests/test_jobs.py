@@ -91,7 +91,7 @@ def test_wildcards_work_in_urls_too(client: Client, tmp_path: Path) -> None:
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
-    finder = Inputs(client.plugins.open_storage)
+    finder = Inputs(client.plugins.open_storage, client.cluster.storage)
     root = f"file://{tmp_path}/in"
 
     def found(pattern: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gomr.backends import ObjectInfo, Storage, Writer, checked_key
-from gomr.errors import ConfigurationError, Denied, NotFound, StorageError, Unavailable
+from gomr.errors import ConfigurationError, Denied, DiskFull, NotFound, StorageError, Unavailable
 from gomr.hookspecs import Backend, hookimpl
 from gomr.urls import URL
 
@@ -229,8 +229,9 @@ def _translated(key: str) -> Iterator[None]:
     except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
         raise Denied(f"{key}: {error.strerror}") from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise Unavailable(f"{key}: {'the disk is full' if full else error.strerror}") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{key}: the disk is full") from error
+        raise Unavailable(f"{key}: {error.strerror}") from error
 
 
 def _info(key: str, found: os.stat_result) -> ObjectInfo:

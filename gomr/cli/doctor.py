@@ -1,30 +1,25 @@
 """`gomr doctor`: tries everything that jobs need, and says what is wrong."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from gomr.backends import FAILURE, OK, WARNING, Finding
 from gomr.cli.common import cluster_options, open_client, print_json
 from gomr.errors import CoordinatorError, GomrError, StorageError, UnavailableError
+from gomr.job.version import VERSION
 from gomr.urls import parse
+
+CLOCK_SECONDS = 5.0  # what NTP keeps easily; S3 refuses requests from 15 minutes on
 
 EPILOG = """\b
 Examples:
   gomr doctor
   gomr doctor --storage s3://bucket/prefix --json
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The outcome of one check."""
-
-    check: str
-    ok: bool
-    detail: str
 
 
 @click.command(epilog=EPILOG)
@@ -35,66 +30,96 @@ def command(as_json: bool, storage: str | None, coordinator: str | None, plugins
     with open_client(storage, coordinator, plugins) as client:
         findings = list(examine(client))
     if as_json:
-        print_json([{"check": item.check, "ok": item.ok, "detail": item.detail} for item in findings])
+        print_json([{"check": item.check, "level": item.level, "detail": item.detail} for item in findings])
     else:
         for item in findings:
-            click.echo(f"{'ok  ' if item.ok else 'FAIL'}  {item.check}: {item.detail}")
-    return 0 if all(item.ok for item in findings) else UnavailableError.exit_status
+            click.echo(f"{item.level:<4}  {item.check}: {item.detail}")
+    return UnavailableError.exit_status if any(item.level == FAILURE for item in findings) else 0
 
 
 def examine(client: Any) -> Iterator[Finding]:
-    """Yield the finding of each check."""
-    checks: list[tuple[str, Callable[[], str]]] = [
-        ("storage", lambda: _storage(client)),
-        ("coordinator", lambda: _coordinator(client)),
-        ("log sinks", lambda: _log_sinks(client)),
+    """Yield the findings of each check."""
+    checks: list[tuple[str, Callable[[Any], Iterator[Finding]]]] = [
+        ("storage", _storage),
+        ("coordinator", _coordinator),
+        ("log sinks", _log_sinks),
+        ("plugins", _plugins),
         ("this machine", _machine),
     ]
     for name, check in checks:
         try:
-            yield Finding(name, True, check())
+            yield from check(client)
         except (GomrError, StorageError, CoordinatorError, OSError) as error:
-            yield Finding(name, False, str(error))
+            yield Finding(name, FAILURE, str(error))
 
 
-def _storage(client: Any) -> str:
-    """Write, read a range, list and delete an object; see that a second create is refused."""
+def _storage(client: Any) -> Iterator[Finding]:
+    """Use each right on the storage: write, read a range, list, delete; then what its plugin knows to try."""
     storage = client.plugins.open_storage(client.config.text("storage"))
     key, data = f"doctor/{secrets.token_hex(8)}", b"0123456789"
     try:
-        first, second = storage.create(key, data), storage.create(key, b"other")
-        if storage.read(key, 2, 3) != b"234":
-            raise StorageError("a ranged read gave other bytes than were written")
-        if [info.key for info in storage.list(key)] != [key]:
-            raise StorageError("a new object is not in the list")
-        storage.delete([key])
+        started = time.monotonic()
+        storage.put(key, data)
+        seconds = time.monotonic() - started
+        try:
+            yield _clock(storage.stat(key).modified_seconds)
+            if storage.read(key, 2, 3) != b"234":
+                raise StorageError("a ranged read gave other bytes than were written")
+            if [info.key for info in storage.list(key)] != [key]:
+                raise StorageError("a new object is not in the list")
+        finally:
+            storage.delete([key])
+        origin = client.config.lookup("storage").origin
+        yield Finding("storage", OK, f"{origin}: write ({seconds * 1000:.0f} ms), range, list and delete work")
+        yield from storage.diagnose()
     finally:
         storage.close()
-    exclusive = "put-if-absent is exclusive" if first and not second else "put-if-absent OVERWRITES (gomr copes)"
-    return f"{client.config.lookup('storage').origin}: write, range, list, delete work; {exclusive}"
 
 
-def _coordinator(client: Any) -> str:
-    """Identify the cluster, then grant, keep and end a lease."""
-    identity = client.cluster.identify()
-    coordinator = client.cluster.coordinator
-    lease = coordinator.grant_lease(10.0)
-    if coordinator.keep_lease(lease) <= 0:
-        raise CoordinatorError("a fresh lease is gone at once")
-    coordinator.revoke_lease(lease)
-    return f"{client.config.lookup('coordinator').origin}: cluster {identity[:8]}, transactions and leases work"
+def _clock(stored_seconds: float) -> Finding:
+    """Compare this machine's clock with the storage's."""
+    off = time.time() - stored_seconds
+    if abs(off) < CLOCK_SECONDS:
+        return Finding("clock", OK, f"within {CLOCK_SECONDS:g} s of the storage's")
+    text = (
+        f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the storage's; set it (with NTP): ages and times lie"
+    )
+    return Finding("clock", WARNING, text)
 
 
-def _log_sinks(client: Any) -> str:
+def _coordinator(client: Any) -> Iterator[Finding]:
+    """Identify the cluster, grant, keep and end a lease; then what the plugin knows to try."""
+    coordinator = client.plugins.open_coordinator(client.config.text("coordinator"))
+    try:
+        yield from coordinator.diagnose()
+        lease = coordinator.grant_lease(10.0)
+        kept = coordinator.keep_lease(lease)
+        coordinator.revoke_lease(lease)
+        if kept <= 0:
+            raise CoordinatorError("a new lease was gone at once")
+    finally:
+        coordinator.close()
+    origin = client.config.lookup("coordinator").origin
+    yield Finding("coordinator", OK, f"{origin}: transactions and leases work")
+    yield Finding("cluster", OK, f"storage and coordinator belong together: {client.cluster.identify()[:8]}")
+
+
+def _log_sinks(client: Any) -> Iterator[Finding]:
     urls = client.config.items("logs") or []
     for url in urls:
         client.plugins.open_log_sink(url).close(1.0)
-    return ", ".join(parse(url).scheme for url in urls) or "none"
+    yield Finding("log sinks", OK, ", ".join(parse(url).scheme for url in urls) or "none")
 
 
-def _machine() -> str:
+def _plugins(client: Any) -> Iterator[Finding]:
+    """Name the versions of the plugins in use: workers of one cluster should have the same."""
+    loaded = [f"{info.name} {info.version}" for info in client.plugins.loaded() if info.version]
+    yield Finding("plugins", OK, f"gomr {VERSION}; {', '.join(loaded) or 'built-in ones alone'}")
+
+
+def _machine(_client: Any) -> Iterator[Finding]:
     """Say what executables this machine can run."""
     from gomr.executables import offers
 
     found = offers()
-    return f"{' '.join(found['pythons'])} on {found['platform']}"
+    yield Finding("this machine", OK, f"{' '.join(found['pythons'])} on {found['platform']}")

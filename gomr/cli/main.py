@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from gomr.errors import CoordinatorError, GomrError, StorageError
+from gomr.errors import ConfigurationError, CoordinatorError, Denied, GomrError, StorageError
 from gomr.job.version import VERSION
 
 COMMANDS = [
@@ -78,6 +78,9 @@ def run() -> int:
     except GomrError as error:
         click.echo(f"gomr: {error}", err=True)
         return error.exit_status
+    except Denied as error:
+        click.echo(f"gomr: {error}", err=True)
+        return ConfigurationError.exit_status
     except (StorageError, CoordinatorError, OSError) as error:
         click.echo(f"gomr: {error}", err=True)
         return EXIT_UNAVAILABLE

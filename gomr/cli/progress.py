@@ -7,6 +7,44 @@ from typing import Any, Self
 import click
 
 from gomr.scheduling.status import JobStatus, StageStatus
+from gomr.units import shown_size
+
+
+class UploadProgress:
+    """Shows how far the upload of local inputs is; `show` is called with bytes so far and bytes in all."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._said = False
+
+    def __enter__(self) -> Self:
+        """Return the progress itself: the bar comes with the first bytes."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, stored: int, total: int) -> None:
+        """Show how far it is: on a terminal a bar, else one line."""
+        if not sys.stderr.isatty():
+            if not self._said:
+                click.echo(f"uploading local inputs, {shown_size(total)}, those that are not stored yet", err=True)
+                self._said = True
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+            columns = (TextColumn("inputs  "), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._task = self._bar.add_task("inputs", total=total)
+            self._bar.start()
+        self._bar.update(self._task, completed=stored)
 
 
 class Progress:

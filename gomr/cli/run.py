@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from gomr.cli.common import cluster_options, job_options, log_to_sinks, make_job_options, open_client
+from gomr.cli.progress import UploadProgress
 from gomr.cli.wait import wait_for
 from gomr.errors import UnavailableError
 from gomr.model import RUNNING
@@ -46,7 +47,8 @@ def command(
 ) -> None:
     """Run JOB (a .py, a .pex, or any executable that keeps the job contract) over INPUTS on this machine."""
     with open_client(storage, coordinator, plugins) as client, log_to_sinks(client, "warning"):
-        job_id = client.submit_in_full(job, inputs, make_job_options(options)).job
+        with UploadProgress() as uploads:
+            job_id = client.submit_in_full(job, inputs, make_job_options(options), uploads.show).job
         given = {"slots": slots} if slots else {}
         settings = client.worker_settings(once=True, only_job=job_id, exec_per_task=exec_per_task, **given)
         with _working(client, job_id, settings):

@@ -26,6 +26,7 @@ from gomr.scheduling.stages import chunk_facts, fold
 ATTEMPTS_MAX = 4  # of failures by the job's own doing; Spark's spark.task.maxFailures has the same default
 LOSSES_MAX = 5  # a task that ends five workers or machines is the task's fault (bigslice: maxConsecutiveLost)
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 1.0, 100.0  # doubled each time, full jitter (Temporal's defaults)
+POSTPONED_SECONDS = 5.0  # after half a minute of patience with a storage that does not answer
 ORPHAN_SECONDS = 600.0  # a finished result is kept for so long while the coordinator does not answer
 
 
@@ -93,6 +94,20 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
     )
     _replace(cluster, claim, Put(claim.key, waiting.to_json()))
     return False
+
+
+def postpone(cluster: Cluster, claim: Claim, reason: str) -> None:
+    """Leave a task for later that a back end did not let us do: neither the job nor this machine is to blame."""
+    delay = POSTPONED_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
+    error = {"kind": "storage", "message": reason, "task": claim.name, "attempt": claim.record.attempt}
+    waiting = replace(
+        claim.record,
+        state=ATTEMPT_WAITS,
+        delay_seconds=delay,
+        not_before_seconds=time.time() + delay,
+        error=error,
+    )
+    _replace(cluster, claim, Put(claim.key, waiting.to_json()))
 
 
 def give_back(cluster: Cluster, claim: Claim) -> None:

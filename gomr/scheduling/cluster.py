@@ -2,55 +2,61 @@
 
 import hashlib
 import json
-import random
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from gomr.backends import Answer, Compare, Coordinator, Found, Operation, Put, Range, Storage, Version
-from gomr.errors import ConfigurationError, CoordinatorError, GomrError, NotFound, NotFoundError, Unavailable, Unknown
+from gomr.backends import Answer, Compare, Coordinator, Found, Operation, Put, Range, Revision, Storage, Version
+from gomr.errors import ConfigurationError, CoordinatorError, GomrError, NotFound, NotFoundError
 from gomr.model import JobHead, JobRecord, StageRecord
+from gomr.patience import PATIENCE_SECONDS, PatientStorage, patiently
 from gomr.scheduling import keys
+from gomr.urls import URL
 
-PATIENCE_SECONDS = 30.0  # how long a back end that answers nothing is asked again, before the caller hears of it
-RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 2.0
+PENDING = b"pending:"  # before the id in the coordinator, until the storage carries it too
 T = TypeVar("T")
 
 
 class Cluster:
     """The storage and the coordinator that all workers of a cluster share."""
 
-    def __init__(self, storage: Storage, coordinator: Coordinator) -> None:
-        self.storage = storage
+    def __init__(self, storage: Storage, coordinator: Coordinator, storage_url: URL | None = None) -> None:
+        self.storage = PatientStorage(storage)
         self.coordinator = coordinator
+        self.storage_url = storage_url
 
     def identify(self) -> str:
-        """Return the id that both carry, written at first use.
+        """Return the id that both carry, written at first use: by any number of processes at a time.
 
-        Raises ConfigurationError where they carry different ones: an empty coordinator beside a full bucket would
-        make every object look like garbage.
+        Raises ConfigurationError where they carry different ones, or only one carries any: an empty coordinator
+        beside a full bucket would make every object look like garbage.
         """
+        stored = self._stored_id()
+        proposed = (stored or secrets.token_hex(16)).encode()
+        propose = [Put(keys.CLUSTER, PENDING + proposed)] if stored is None else []
+        look = Range(keys.CLUSTER)
+        answer = self.transact([Version(keys.CLUSTER, exists=False)], [*propose, look], [look], durable=True)
+        item = answer.found[0].items[0] if answer.found[0].items else None
+        if item is not None and item.value.startswith(PENDING):
+            value = item.value.removeprefix(PENDING)
+            if stored is None:  # whoever else is here writes the same bytes
+                stored = value.decode()
+                self.storage.put(keys.CLUSTER_OBJECT, json.dumps({"id": stored}).encode())
+            if stored == value.decode():
+                self.transact([Revision(keys.CLUSTER, item.revision)], [Put(keys.CLUSTER, value)], durable=True)
+                return stored
+        elif item is not None and stored == item.value.decode():
+            return stored
+        raise ConfigurationError(_mismatch(stored, item is not None))
+
+    def _stored_id(self) -> str | None:
         try:
-            stored = json.loads(self.retried(lambda: self.storage.read(keys.CLUSTER_OBJECT)))["id"]
+            return str(json.loads(self.storage.read(keys.CLUSTER_OBJECT))["id"])
         except NotFound:
-            stored = secrets.token_hex(16)
-            data = json.dumps({"id": stored}).encode()
-            if not self.retried(lambda: self.storage.create(keys.CLUSTER_OBJECT, data)):
-                stored = json.loads(self.storage.read(keys.CLUSTER_OBJECT))["id"]
-        answer = self.transact(
-            [Version(keys.CLUSTER, exists=False)],
-            [Put(keys.CLUSTER, stored.encode())],
-            [Range(keys.CLUSTER)],
-            durable=True,
-        )
-        if not answer.ok and answer.found[0].items[0].value.decode() != stored:
-            raise ConfigurationError(
-                "the storage and the coordinator belong to different clusters; "
-                "set GOMR_STORAGE and GOMR_COORDINATOR to a pair that was used together, or to an empty pair"
-            )
-        return str(stored)
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"the storage's {keys.CLUSTER_OBJECT} is not gomr's: {error!r}") from error
 
     def read(self, *ranges: Range) -> tuple[Found, ...]:
         """Read ranges in one transaction, patiently."""
@@ -67,18 +73,10 @@ class Cluster:
         """Run a transaction, again after Unknown: callers make theirs so that a second run recognises the first."""
         return self.retried(lambda: self.coordinator.transact(compares, then, orelse, durable=durable))
 
-    def retried(self, action: Callable[[], T], patience_seconds: float = PATIENCE_SECONDS) -> T:
-        """Run `action` again while it raises Unknown or Unavailable, for `patience_seconds`."""
-        deadline = time.monotonic() + patience_seconds
-        delay = RETRY_SECONDS_MIN
-        while True:
-            try:
-                return action()
-            except (Unknown, Unavailable):
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(delay * random.random())  # noqa: S311 - jitter, not a secret
-            delay = min(2 * delay, RETRY_SECONDS_MAX)
+    @staticmethod
+    def retried(action: Callable[[], T], patience_seconds: float = PATIENCE_SECONDS) -> T:
+        """Run `action` again while it raises Unknown, for `patience_seconds`."""
+        return patiently(action, patience_seconds)
 
     def head(self, job: str) -> tuple[JobHead, int]:
         """Return a job's head and its revision. Raises NotFoundError."""
@@ -97,7 +95,7 @@ class Cluster:
     def job_record(self, job: str, digest: str) -> JobRecord:
         """Return the full record of a job, whose head names it by `digest`. Raises NotFoundError, GomrError."""
         try:
-            data = self.retried(lambda: self.storage.read(keys.job_record(job, digest)))
+            data = self.storage.read(keys.job_record(job, digest))
         except NotFound as error:
             raise NotFoundError(f"job {job!r} has no record in the storage") from error
         if hashlib.sha256(data).hexdigest() != digest:
@@ -118,3 +116,16 @@ class Cluster:
         """Close both."""
         self.coordinator.close()
         self.storage.close()
+
+
+def _mismatch(stored: str | None, is_coordinated: bool) -> str:
+    if stored is None:
+        what = "the coordinator belongs to a cluster, and this storage is empty"
+    elif is_coordinated:
+        what = "the storage and the coordinator belong to different clusters"
+    else:
+        what = "the storage belongs to a cluster, and this coordinator is empty"
+    return (
+        f"{what}: set GOMR_STORAGE and GOMR_COORDINATOR to a pair that was used together, or to an empty pair "
+        f"(where the other half is lost for good: delete {keys.CLUSTER_OBJECT} in the storage and all it holds)"
+    )

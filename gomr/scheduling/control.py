@@ -88,7 +88,7 @@ def delete_objects(cluster: Cluster, prefix: str) -> int:
     names = [info.key for info in cluster.storage.list(prefix)]
     for start in range(0, len(names), DELETE_BATCH):
         batch = names[start : start + DELETE_BATCH]
-        cluster.retried(lambda batch=batch: cluster.storage.delete(batch))  # type: ignore[misc]
+        cluster.storage.delete(batch)
     return len(names)
 
 

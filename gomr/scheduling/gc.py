@@ -8,10 +8,12 @@ as being deleted, and a submit looks for that mark in the transaction that puts 
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gomr.backends import Put, Range, Version
-from gomr.model import DONE, ENDED, REMOVING
+from gomr.backends import Found, Put, Range, Version
+from gomr.model import DONE, ENDED, REMOVING, STORED
+from gomr.planning import COPIES
 from gomr.scheduling import control, keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks
@@ -49,6 +51,7 @@ def collect(
             yield from _superseded(cluster, job, head.stages, before, dry_run)
     used = {head.executable for _, head in jobs(cluster)}
     yield from _unused(cluster, "bin/", used, before, dry_run)
+    yield from _unused_inputs(cluster, before, dry_run)
     yield from _half_submitted(cluster, set(known), before, dry_run)
 
 
@@ -57,6 +60,26 @@ def _unused(cluster: Cluster, prefix: str, used: set[str], before: float, dry_ru
         digest = info.key.removeprefix(prefix)
         if digest not in used and info.modified_seconds < before and (dry_run or _delete(cluster, digest, info.key)):
             yield Garbage(info.key, "executable of no job", info.size)
+
+
+def _unused_inputs(cluster: Cluster, before: float, dry_run: bool) -> Iterator[Garbage]:
+    """Yield the copies of local inputs that no job names. While they are looked through, no submit may use one."""
+    old = [info for info in cluster.storage.list(COPIES) if info.modified_seconds < before]
+    if not old:
+        return
+    with _marked(cluster, keys.INPUTS_INTENT) as answer:
+        if answer is None:
+            return
+        used: set[str] = set()
+        for job, head in jobs(cluster):
+            if head.state != REMOVING:
+                record = cluster.job_record(job, head.record_digest)
+                used |= {item["url"].removeprefix(STORED) for item in record.inputs}
+        for info in old:
+            if info.key.removeprefix(COPIES) not in used:
+                if not dry_run:
+                    cluster.storage.delete([info.key])
+                yield Garbage(info.key, "input of no job", info.size)
 
 
 def _half_submitted(cluster: Cluster, known: set[str], before: float, dry_run: bool) -> Iterator[Garbage]:
@@ -93,19 +116,30 @@ def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dr
 
 def _delete(cluster: Cluster, name: str, key: str) -> bool:
     """Delete an object, or a folder, unless somebody is about to use it or a job has come to use it meanwhile."""
+    with _marked(cluster, name) as answer:
+        if answer is None:
+            return False
+        heads = {item.key.split("/")[1]: item.value for item in answer.items if item.key.endswith("/h")}
+        if name in heads or any(json.loads(head)["executable"] == name for head in heads.values()):
+            return False
+        if key.endswith("/"):
+            control.delete_objects(cluster, key)
+        else:
+            cluster.storage.delete([key])
+    return True
+
+
+@contextmanager
+def _marked(cluster: Cluster, name: str) -> Iterator[Found | None]:
+    """Mark `name` as being deleted while the block runs; yield the keys of all jobs as they were at that moment.
+
+    Yields None where another gc is at it, or a submit is about to use it.
+    """
     with cluster.lease(DELETION_SECONDS) as lease:
         mark, nonce = keys.deletion(name), secrets.token_bytes(8)
         intents = keys.intents(name)
         look = [Range(mark), Range(intents, keys.end_of(intents)), Range("j/", keys.end_of("j/"))]
         answer = cluster.transact([Version(mark, exists=False)], [Put(mark, nonce, lease), *look], look)
         marks, users, jobs_found = answer.found
-        if not marks.items or marks.items[0].value != nonce or users.items:
-            return False  # another gc is at it, or a submit is about to use it
-        heads = {item.key.split("/")[1]: item.value for item in jobs_found.items if item.key.endswith("/h")}
-        if name in heads or any(json.loads(head)["executable"] == name for head in heads.values()):
-            return False
-        if key.endswith("/"):
-            control.delete_objects(cluster, key)
-        else:
-            cluster.retried(lambda: cluster.storage.delete([key]))
-        return cluster.coordinator.keep_lease(lease) > 0
+        is_ours = bool(marks.items) and marks.items[0].value == nonce
+        yield jobs_found if is_ours and not users.items else None

@@ -7,11 +7,14 @@ below `j/<job>/` the head `h`, stages `s/<stage>`, tasks in flight `t/`, done `d
 
 import re
 
+from gomr.planning import COPIES
+
 WORKERS = "w/"
 QUEUE = "q/"
 CLUSTER = "cluster"
 PRIORITY = "5"
 CLUSTER_OBJECT = "cluster.json"
+INPUTS_INTENT = "inputs"  # one for all of them: a submit may use thousands
 JOB_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}-[0-9a-f]{12}")
 
 
@@ -98,6 +101,11 @@ def number_of(key: str) -> int:
 def executable(digest: str) -> str:
     """Return the storage key of an executable."""
     return f"bin/{digest}"
+
+
+def stored_input(digest: str) -> str:
+    """Return the storage key of an input that was copied at submit."""
+    return f"{COPIES}{digest}"
 
 
 def job_folder(job_id: str) -> str:

@@ -55,7 +55,7 @@ def fold(cluster: Cluster, at: StageView, chunk: int) -> None:
     data = json.dumps(facts, separators=(",", ":")).encode()
     digest = hashlib.sha256(data).hexdigest()
     key = keys.chunk_record(at.job, at.stage, digest)
-    cluster.retried(lambda: cluster.storage.create(key, data))  # two may fold at once: same bytes, same name
+    cluster.storage.create(key, data)  # two may fold at once: same bytes, same name
     value = json.dumps({"record": digest, "tasks": len(facts)}).encode()
     folded = keys.chunks(at.job, at.stage)
     answer = cluster.transact(
@@ -87,7 +87,7 @@ def close(cluster: Cluster, at: StageView) -> None:
     data = json.dumps(manifest).encode()
     digest = hashlib.sha256(data).hexdigest()
     manifest_key = keys.manifest(at.job, at.stage, digest)
-    cluster.retried(lambda: cluster.storage.create(manifest_key, data))
+    cluster.storage.create(manifest_key, data)
     closed = replace(at.record, state=CLOSED, manifest_digest=digest)
     then: list[Operation] = [Put(keys.stage(at.job, at.stage), closed.to_json())]
     position = at.head.stages.index(at.stage)
@@ -119,7 +119,7 @@ def queue_entry(head: JobHead) -> bytes:
 def finished_tasks(cluster: Cluster, job: str, stage: str, manifest_digest: str) -> list[TaskFacts]:
     """Return the facts of all tasks of a closed stage, in task order."""
     storage = cluster.storage
-    manifest = json.loads(cluster.retried(lambda: storage.read(keys.manifest(job, stage, manifest_digest))))
+    manifest = json.loads(storage.read(keys.manifest(job, stage, manifest_digest)))
     facts: list[TaskFacts] = []
     for digest in manifest["chunks"]:
         facts += chunk_facts(cluster, job, stage, digest)
@@ -129,7 +129,7 @@ def finished_tasks(cluster: Cluster, job: str, stage: str, manifest_digest: str)
 def chunk_facts(cluster: Cluster, job: str, stage: str, digest: str) -> list[TaskFacts]:
     """Return the facts of the tasks of one folded chunk."""
     key = keys.chunk_record(job, stage, digest)
-    tasks: list[dict[str, Any]] = json.loads(cluster.retried(lambda: cluster.storage.read(key)))
+    tasks: list[dict[str, Any]] = json.loads(cluster.storage.read(key))
     return [
         TaskFacts(task["index"], DoneRecord.from_json(json.dumps(task).encode()), task["blocks"] or [])
         for task in tasks
@@ -145,8 +145,8 @@ def with_tail(blocks: list[list[int]]) -> bytes:
 def _tail_blocks(cluster: Cluster, at: StageView, index: int, done: DoneRecord) -> list[list[int]]:
     key = keys.attempt_object(at.job, at.stage, index, done.nonce)
     storage = cluster.storage
-    length = int.from_bytes(cluster.retried(lambda: storage.read(key, done.size - TAIL_BYTES, TAIL_BYTES)), "big")
-    data = cluster.retried(lambda: storage.read(key, done.size - TAIL_BYTES - length, length))
+    length = int.from_bytes(storage.read(key, done.size - TAIL_BYTES, TAIL_BYTES), "big")
+    data = storage.read(key, done.size - TAIL_BYTES - length, length)
     blocks: list[list[int]] = json.loads(data)
     return blocks
 

@@ -150,6 +150,7 @@ def counters(cluster: Cluster, job: str, head: JobHead) -> dict[str, int]:
                 totals[f"{kind}.bytes_in"] += done.bytes_in
                 totals[f"{kind}.bytes_out"] += done.size
                 totals[f"{kind}.spills"] += done.spills
+                totals.update({f"storage.{name}": amount for name, amount in done.requests.items()})
     return dict(totals)
 
 

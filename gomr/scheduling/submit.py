@@ -2,15 +2,17 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gomr.backends import COPY_BYTES, Put, Range, Version
-from gomr.errors import NotFound, UnavailableError, UsageError
-from gomr.model import MAP_STAGE, OPEN, REDUCE_STAGE, REMOVING, RUNNING, JobHead, JobRecord, StageRecord
+from gomr.backends import Put, Range, Version
+from gomr.errors import UnavailableError, UsageError
+from gomr.model import MAP_STAGE, OPEN, REDUCE_STAGE, REMOVING, RUNNING, Input, JobHead, JobRecord, StageRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import chunk_size, queue_entry
+from gomr.scheduling.uploads import OnUpload, needs_copies, store_file, store_inputs
 
 CUT_OFF = "the submit was cut off from the coordinator for too long; submit again"
 INTENT_SECONDS = 300.0  # renewed at each step; a submitter that is gone for so long leaves its objects to gc
@@ -33,15 +35,22 @@ class Intent:
         self._lease = lease
         nonce = secrets.token_hex(8)  # each submitter has keys of its own: one that leaves takes no other's away
         self.keys = [f"{keys.intents(name)}{nonce}" for name in names]
+        self._renewed = time.monotonic()
         answer = cluster.transact(
             [Version(keys.deletion(name), exists=False) for name in names],
             [Put(key, b"", lease) for key in self.keys],
         )
         if not answer.ok:
-            raise UnavailableError("gc is deleting an unused copy of this executable just now; try again in a minute")
+            raise UnavailableError("gc is deleting objects that this job would use just now; try again in a minute")
+
+    def renew_in_time(self) -> None:
+        """Renew where a quarter of the time is over. Raises UnavailableError where the lease is gone."""
+        if time.monotonic() - self._renewed > INTENT_SECONDS / 4:
+            self.renew()
 
     def renew(self) -> None:
         """Give the lease its whole time again. Raises UnavailableError where it is gone."""
+        self._renewed = time.monotonic()
         if self._cluster.retried(lambda: self._cluster.coordinator.keep_lease(self._lease)) <= 0:
             raise UnavailableError(CUT_OFF)
 
@@ -58,38 +67,29 @@ def new_job_id(name: str, idempotency_key: str = "") -> str:
     return job
 
 
-def submit(cluster: Cluster, executable: Path, record: JobRecord) -> Submitted:
-    """Store the executable if it is not stored yet, then the job; return how it went."""
+def submit(
+    cluster: Cluster, executable: Path, record: JobRecord, on_upload: OnUpload = lambda _stored, _total: None
+) -> Submitted:
+    """Store the executable and local inputs if they are not stored yet, then the job; return how it went."""
+    inputs = [Input(**item) for item in record.inputs]
+    copies = needs_copies(cluster, inputs)
+    names = (record.executable, record.job, *([keys.INPUTS_INTENT] if copies else []))
     with cluster.lease(INTENT_SECONDS) as lease:
-        intent = Intent(cluster, lease, (record.executable, record.job))
-        uploaded = _store_executable(cluster, executable, record.executable)
+        intent = Intent(cluster, lease, names)
+        key = keys.executable(record.executable)
+        uploaded = store_file(cluster, executable, key, record.executable, lambda _position: intent.renew_in_time())
+        if copies:
+
+            def renewing(stored: int, total: int) -> None:
+                intent.renew_in_time()
+                on_upload(stored, total)
+
+            record = replace(record, inputs=[asdict(item) for item in store_inputs(cluster, inputs, renewing)])
         intent.renew()
         data = record.to_json()
         digest = hashlib.sha256(data).hexdigest()
-        cluster.retried(lambda: cluster.storage.put(keys.job_record(record.job, digest), data))
+        cluster.storage.put(keys.job_record(record.job, digest), data)
         return Submitted(record.job, uploaded, attached=not _open_job(cluster, record, digest, intent))
-
-
-def _store_executable(cluster: Cluster, executable: Path, digest: str) -> bool:
-    """Upload the executable under its digest, unless it is there with the right size; return whether it was."""
-    key = keys.executable(digest)
-    try:
-        if cluster.retried(lambda: cluster.storage.stat(key)).size == executable.stat().st_size:
-            return False
-    except NotFound:
-        pass
-
-    def upload() -> None:
-        read = hashlib.sha256()
-        with executable.open("rb") as file, cluster.storage.write(key) as writer:
-            while data := file.read(COPY_BYTES):
-                read.update(data)
-                writer.write(data)
-            if read.hexdigest() != digest:
-                raise UsageError(f"{executable} changed while it was uploaded; submit again")
-
-    cluster.retried(upload)
-    return True
 
 
 def _open_job(cluster: Cluster, record: JobRecord, record_digest: str, intent: Intent) -> bool:

@@ -15,7 +15,8 @@ from typing import Any
 
 import structlog
 
-from gomr.errors import CoordinatorError, StorageError
+from gomr.backends import RequestCounter, counted_requests
+from gomr.errors import CoordinatorError, DiskFull, StorageError, Unavailable
 from gomr.executables import ExecutableRefused, environment, file_digest
 from gomr.hookspecs import Launch
 from gomr.job.contract import Piece
@@ -90,8 +91,8 @@ class AttemptRunner:
     def _run(self, running: Running) -> bool:
         claim = running.claim
         try:
-            with self._scratch() as scratch:
-                self._attempt(running, scratch)
+            with self._scratch() as scratch, counted_requests() as requests:
+                self._attempt(running, scratch, requests)
         except ExecutableRefused as error:
             self._executables.refuse(claim.at.head.executable, str(error))
             attempts.give_back(self._cluster, claim)
@@ -104,10 +105,17 @@ class AttemptRunner:
         except fetch.InputError as error:
             attempts.fail(self._cluster, claim, {"kind": "input", "message": str(error)}, final=True)
             _log.warning("task.failed", error=str(error), job_failed=True)
+        except Unavailable as error:
+            if not isinstance(error, DiskFull):
+                attempts.postpone(self._cluster, claim, str(error))
+                _log.warning("task.postponed", error=str(error))
+                return True
+            attempts.fail(self._cluster, claim, {"kind": "host", "message": str(error)})
+            _log.error("task.failed", error=str(error))
+            return False
         except StorageError as error:
             attempts.fail(self._cluster, claim, {"kind": "host", "message": str(error)})
             _log.warning("task.failed", error=str(error))
-            return "disk is full" not in str(error)
         except OSError as error:
             if error.errno not in HOST_ERRNOS:
                 raise
@@ -117,7 +125,7 @@ class AttemptRunner:
             return False
         return True
 
-    def _attempt(self, running: Running, scratch: Path) -> None:
+    def _attempt(self, running: Running, scratch: Path, requests: RequestCounter) -> None:
         claim = running.claim
         at, started = claim.at, time.monotonic()
         record = self._jobs.record(at)
@@ -135,7 +143,7 @@ class AttemptRunner:
                 file.write(with_tail(outcome.blocks))
         size = outcome.output.stat().st_size
         key = keys.attempt_object(at.job, at.stage, claim.index, claim.record.nonce)
-        self._cluster.retried(lambda: self._cluster.storage.put_file(key, outcome.output))
+        self._cluster.storage.put_file(key, outcome.output)
         done = DoneRecord(
             nonce=claim.record.nonce,
             attempt=claim.record.attempt,
@@ -154,6 +162,7 @@ class AttemptRunner:
             counters=outcome.counters,
             failures=claim.record.failures,
             losses=claim.record.losses,
+            requests=requests.counts(),
         )
         ended = attempts.commit(self._cluster, claim, done)
         if ended.own_object_useless:

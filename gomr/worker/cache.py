@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from gomr.errors import NotFound, Unavailable
+from gomr.errors import Denied, NotFound
 from gomr.executables import file_digest
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
@@ -35,7 +35,7 @@ class ExecutableCache:
     def use(self, digest: str) -> Iterator[Path]:
         """Yield the path of the executable, fetched where it is missing or does not match its digest.
 
-        Raises Unavailable where the storage's copy does not match it either.
+        Raises Denied where the storage's copy does not match it either.
         """
         path = self._folder / digest / "executable"
         with self._locked(digest) as lock:
@@ -103,13 +103,15 @@ class ExecutableCache:
         shutil.rmtree(path.parent, ignore_errors=True)  # what was unpacked from a damaged file goes too
         path.parent.mkdir(parents=True)
         temporary = path.with_name("fetching")
-        self._cluster.retried(lambda: self._download(digest, temporary))
+        if not self._download(digest, temporary) and not self._download(digest, temporary):
+            raise Denied(f"the storage's copy of executable {digest} is damaged: its digest does not match")
         temporary.chmod(0o755)
         temporary.rename(path)
         _log.info("cache.fetched", digest=digest, size=path.stat().st_size)
         self.evict()
 
-    def _download(self, digest: str, path: Path) -> None:
+    def _download(self, digest: str, path: Path) -> bool:
+        """Fetch the executable; return whether it has its digest. Raises Denied where there is none."""
         read = hashlib.sha256()
         try:
             with path.open("wb") as file:
@@ -117,9 +119,8 @@ class ExecutableCache:
                     read.update(data)
                     file.write(data)
         except NotFound as error:
-            raise Unavailable(f"executable {digest} is not in the storage") from error
-        if read.hexdigest() != digest:
-            raise Unavailable(f"the storage's copy of executable {digest} is damaged: its digest does not match")
+            raise Denied(f"executable {digest} is not in the storage") from error
+        return read.hexdigest() == digest
 
 
 def folder_bytes(folder: Path) -> int:

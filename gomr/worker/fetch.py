@@ -4,15 +4,17 @@ import bz2
 import gzip
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from gomr.backends import COPY_BYTES, Storage
 from gomr.errors import Denied, NotFound
 from gomr.job.contract import Piece
-from gomr.model import Input, JobRecord
+from gomr.model import STORED, Input, JobRecord
 from gomr.planning import Inputs
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
@@ -23,6 +25,9 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+S = TypeVar("S")
+T = TypeVar("T")
+FETCHES_MAX = 8  # objects on their way to one task at a time: more than a slow round trip needs, few for a server
 SCAN_BYTES = 64 * 1024  # to look for the end of a line
 OPENERS: dict[str, Callable[[BinaryIO], gzip.GzipFile | bz2.BZ2File | zstd.ZstdFile]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),
@@ -38,37 +43,56 @@ class InputError(Exception):
 def map_pieces(inputs: Inputs, record: JobRecord, index: int, scratch: Path, decompressed_bytes: int) -> list[Piece]:
     """Return the pieces of a map task. Raises InputError."""
     splittable = record.describe["input"]["split"] == "lines"
-    pieces = []
-    for number, (source, offset, length) in enumerate(record.splits[index]):
+
+    def fetch(number: int, source: int, offset: int, length: int) -> Piece | None:
         item = record.input(source)
         storage, key = inputs.locate(item.url)
-        check_unchanged(storage, key, item)
-        suffix = Path(key).suffix
+        suffix = Path(item.shown).suffix
         copy = scratch / f"input-{number}"
+        if storage.local_path(key) is not None:
+            check_unchanged(storage, key, item)
         if suffix in OPENERS:
             _decompress(storage, key, suffix, copy, decompressed_bytes)
-            pieces.append(Piece(str(copy), 0, copy.stat().st_size, item.url))
-            continue
-        start, stop = offset, offset + length
-        if splittable:
-            start, stop = whole_lines(storage, key, item.size, start, stop)
-        if start < stop:
-            pieces.append(_local_piece(storage, key, start, stop - start, copy, item.url))
-    return pieces
+            piece = Piece(str(copy), 0, copy.stat().st_size, item.shown)
+        else:
+            start, stop = offset, offset + length
+            if splittable:
+                start, stop = whole_lines(storage, key, item.size, start, stop)
+            if start >= stop:
+                return None
+            piece = _local_piece(storage, key, start, stop - start, copy, item.shown)
+        if storage.local_path(key) is None and not item.url.startswith(STORED):
+            check_unchanged(storage, key, item)
+        return piece
+
+    sources = [(number, *piece) for number, piece in enumerate(record.splits[index])]
+    return [piece for piece in in_parallel(lambda source: fetch(*source), sources) if piece is not None]
 
 
 def reduce_pieces(
     cluster: Cluster, job: str, stage: str, maps: list[TaskFacts], partition: int, scratch: Path
 ) -> list[Piece]:
     """Return the blocks of one partition, in split order."""
-    pieces = []
-    for task in maps:
+
+    def fetch(task: TaskFacts) -> Piece:
         offset, length = task.blocks[partition]
-        if length:
-            key = keys.attempt_object(job, stage, task.index, task.done.nonce)
-            copy = scratch / f"block-{task.index}"
-            pieces.append(_local_piece(cluster.storage, key, offset, length, copy, ""))
-    return pieces
+        key = keys.attempt_object(job, stage, task.index, task.done.nonce)
+        return _local_piece(cluster.storage, key, offset, length, scratch / f"block-{task.index}", "")
+
+    return in_parallel(fetch, [task for task in maps if task.blocks[partition][1]])
+
+
+def in_parallel(work: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """Return what `work` makes of each item, in order; the storage requests count for the task of this thread."""
+    if len(items) <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(FETCHES_MAX, len(items)), "fetch") as pool:
+        futures = [pool.submit(copy_context().run, work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def check_unchanged(storage: Storage, key: str, item: Input) -> None:
@@ -76,18 +100,20 @@ def check_unchanged(storage: Storage, key: str, item: Input) -> None:
     try:
         info = storage.stat(key)
     except NotFound:
-        raise InputError(f"{item.url}: the input was deleted after the job was submitted") from None
+        raise InputError(f"{item.shown}: the input was deleted after the job was submitted") from None
     except Denied as error:
-        raise InputError(f"{item.url}: the input cannot be read: {error}") from error
+        raise InputError(f"{item.shown}: the input cannot be read: {error}") from error
     if (info.size, info.version) != (item.size, item.version):
-        raise InputError(f"{item.url}: the input changed after the job was submitted; submit the job again")
+        raise InputError(f"{item.shown}: the input changed after the job was submitted; submit the job again")
 
 
 def check_all_unchanged(inputs: Inputs, record: JobRecord, index: int) -> None:
-    """Raise InputError where an input of a map task changed while the task read it."""
+    """Raise InputError where an input that a map task read in its place changed meanwhile."""
     for source, _, _ in record.splits[index]:
         item = record.input(source)
-        check_unchanged(*inputs.locate(item.url), item)
+        storage, key = inputs.locate(item.url)
+        if storage.local_path(key) is not None:
+            check_unchanged(storage, key, item)
 
 
 def whole_lines(storage: Storage, key: str, size: int, start: int, stop: int) -> tuple[int, int]:

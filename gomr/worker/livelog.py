@@ -1,5 +1,9 @@
-"""Stores the log of an attempt: whole at its end, and piece by piece while somebody follows the job."""
+"""Stores the log of an attempt: whole at its end, and piece by piece while somebody follows the job.
 
+Log sinks that want it get what is written too, line by line.
+"""
+
+import datetime
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +13,7 @@ import structlog
 
 from gomr.backends import Range
 from gomr.errors import CoordinatorError, StorageError
+from gomr.logs import output_sinks
 from gomr.scheduling import keys
 from gomr.scheduling.claims import Claim
 from gomr.scheduling.cluster import Cluster
@@ -31,6 +36,7 @@ class LiveLog:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="livelog", daemon=True)
         self._pieces: list[str] = []
+        self._lines = OutputLines(claim, path, limit_bytes)
 
     def __enter__(self) -> Self:
         """Start to watch."""
@@ -45,9 +51,10 @@ class LiveLog:
         self._thread.join()
         if self._path.stat().st_size == 0:
             return
+        self._lines.send(last=True)
         text = capped(self._path, self._limit_bytes)
         try:
-            self._cluster.retried(lambda: self._cluster.storage.put(self._key, text))
+            self._cluster.storage.put(self._key, text)
             if self._pieces:
                 self._cluster.storage.delete(self._pieces)
         except StorageError as problem:
@@ -57,11 +64,10 @@ class LiveLog:
         stored = 0
         while not self._ended.wait(FOLLOW_SECONDS):
             try:
+                self._lines.send()
                 size = self._path.stat().st_size
                 if size > stored and stored < self._limit_bytes and self._is_followed():
-                    with self._path.open("rb") as file:
-                        file.seek(stored)
-                        data = file.read(PIECE_BYTES_MAX)
+                    data = _read(self._path, stored)
                     piece = f"{self._key}.live/{stored:012d}"
                     self._cluster.storage.put(piece, data)
                     self._pieces.append(piece)
@@ -72,6 +78,39 @@ class LiveLog:
     def _is_followed(self) -> bool:
         prefix = keys.followers(self._claim.at.job)
         return self._cluster.read(Range(prefix, keys.end_of(prefix), count_only=True))[0].count > 0
+
+
+class OutputLines:
+    """Sends what an attempt writes, line by line, to the log sinks that want it: up to `limit_bytes` of it."""
+
+    def __init__(self, claim: Claim, path: Path, limit_bytes: int) -> None:
+        self._sinks = output_sinks()
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._sent = 0
+        self._facts = {
+            "event": "task.output",
+            "level": "info",
+            "job": claim.at.job,
+            "stage": claim.at.stage,
+            "task": claim.index,
+            "attempt": claim.record.attempt,
+            "worker": claim.record.worker,
+        }
+
+    def send(self, *, last: bool = False) -> None:
+        """Send the whole lines that are new; at the `last` time an unfinished one too."""
+        while self._sinks and self._sent < self._limit_bytes:
+            data = _read(self._path, self._sent)
+            whole = data if last or len(data) == PIECE_BYTES_MAX else data[: data.rfind(b"\n") + 1]
+            if not whole:
+                return
+            self._sent += len(whole)
+            now = datetime.datetime.now(datetime.UTC).isoformat()
+            for line in whole.decode("utf-8", "replace").splitlines():
+                event = {**self._facts, "timestamp": now, "line": line}
+                for sink in self._sinks:
+                    sink.emit(event)
 
 
 def capped(path: Path, limit_bytes: int) -> bytes:
@@ -85,3 +124,9 @@ def capped(path: Path, limit_bytes: int) -> bytes:
         tail = file.read()
     left_out = size - len(head) - len(tail)
     return head + f"\n[... {left_out} bytes of log left out (--log-limit of the worker) ...]\n".encode() + tail
+
+
+def _read(path: Path, offset: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(PIECE_BYTES_MAX)

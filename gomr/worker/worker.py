@@ -28,10 +28,8 @@ from gomr.worker.executables import Executables
 from gomr.worker.scratch import ScratchFolder
 from gomr.worker.settings import WorkerSettings
 
-POLL_SECONDS_MIN, POLL_SECONDS_MAX = (
-    0.25,
-    5.0,
-)  # idle looks, doubled each time: watches may fail, looks do not
+POLL_SECONDS_MIN = 0.25  # between idle looks, doubled each time: watches may fail, looks do not
+POLL_SECONDS_MAX = 5.0
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
@@ -71,7 +69,7 @@ class Worker:
             lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True),
         )
         self._claims = Claims(cluster, self.id, settings.lease_seconds, self._can_run)
-        self._inputs = Inputs(plugins.open_storage)
+        self._inputs = Inputs(plugins.open_storage, cluster.storage, cluster.storage_url)
         self._runner = AttemptRunner(cluster, plugins, self._inputs, self._executables, self._settings)
         self.healthy = True
         self.joined = threading.Event()
