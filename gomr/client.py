@@ -210,11 +210,12 @@ class Client:
 
     def worker(self, settings: WorkerSettings | None = None) -> Worker:
         """Return a worker of this cluster; call its `run`. Its log events go to the configured sinks."""
+        cluster = self.cluster
         if not structlog.is_configured():
             sinks = [self.plugins.open_log_sink(url) for url in self.config.items("logs") or []]
             logs.configure(sinks, self.config.text("log_level"))
         _log.info("plugins.loaded", plugins=[str(info) for info in self.plugins.loaded()])
-        return Worker(self.cluster, self.plugins, settings or self.worker_settings())
+        return Worker(cluster, self.plugins, settings or self.worker_settings())
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:
         """Return the settings of a worker, with this configuration's folders."""

@@ -18,7 +18,7 @@ from gomr.builtin.sqlite import SqliteCoordinator
 from gomr.errors import ConfigurationError
 from gomr.hookspecs import Launch
 from gomr.plugins import Plugins
-from tests.conftest import Gomr
+from tests.conftest import JOBS, Gomr
 
 HOOKS = [name for name in dir(hookspecs) if name.startswith("gomr_")]
 DESIGN = Path(__file__).parent.parent / "DESIGN.md"
@@ -196,14 +196,23 @@ def test_a_worker_with_a_missing_plugin_ends_with_status_3_before_it_works(gomr:
 
 
 def test_the_example_plugin_is_installed_and_used(gomr: Gomr) -> None:
-    """examples/gomr-null is a distribution of its own, found by its entry point."""
+    """examples/gomr-shelf is a distribution of its own, found by its entry point: a storage and a log sink."""
     infos = json.loads(gomr("plugins", "--json").stdout)
-    (info,) = [info for info in infos if info["name"] == "null"]
-    assert info["schemes"] == ["null://"]
-    gomr.environment["GOMR_LOGS"] = "null"
+    (info,) = [info for info in infos if info["name"] == "shelf"]
+    assert info["schemes"] == ["shelf://", "shelf://"]
+    gomr.environment["GOMR_STORAGE"] = f"shelf://{gomr.folder}/objects.db"
+    gomr.environment["GOMR_LOGS"] = f"shelf://{gomr.folder}/events.db"
+    gomr.environment["GOMR_LOG_LEVEL"] = "info"
     (gomr.folder / "in.txt").write_text("a b a\n")
-    example = Path(__file__).parent.parent / "examples" / "wordcount.py"
-    assert gomr("run", example, "in.txt").stdout == "a\t2\nb\t1\n"
+    assert gomr("run", JOBS / "prints.py", "in.txt", "--name", "shelved").stdout
+    (job,) = [job["job"] for job in json.loads(gomr("jobs", "--json").stdout)]
+    events = [json.loads(line) for line in gomr("logs", job, "--from", "shelf").stdout.splitlines()]
+    assert {"task.done", "task.output"} <= {event["event"] for event in events}
+    of_one = [
+        json.loads(line) for line in gomr("logs", job, "--from", "shelf", "--task", "1-map/0").stdout.splitlines()
+    ]
+    assert of_one
+    assert {(event["stage"], event["task"]) for event in of_one} == {("1-map", 0)}
 
 
 def test_the_command_line_starts_without_heavy_imports() -> None:

@@ -195,15 +195,18 @@ class Worker:
         return False
 
     def _watch(self) -> None:
-        """Look at the tasks in hand whenever the queue changes: their job may have ended."""
+        """Look at the tasks in hand when the queue changes: their job may have ended. Heartbeats look too."""
         revision = 0
         while not self._ended.is_set():
             try:
+                started = time.monotonic()
                 self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), revision, WAIT_SECONDS)
-                answer = self._cluster.transact((), [Range(keys.CLUSTER)])
-                if answer.revision != revision:
-                    revision = answer.revision
+                if time.monotonic() - started < WAIT_SECONDS * 0.9:
+                    revision = self._cluster.transact((), [Range(keys.CLUSTER)]).revision
                     self._check_running()
+                    self._ended.wait(
+                        JOIN_SECONDS
+                    )  # a coordinator whose waits end for nothing is not asked all the time
             except CoordinatorError as error:
                 _log.debug("watch.failed", error=str(error))
                 self._ended.wait(POLL_SECONDS_MAX)

@@ -1,4 +1,4 @@
-"""Fixtures: the real servers that the tests of the plugins talk to; where there is none, a test fails."""
+"""Fixtures: the real servers that tests talk to; where there is none, a test fails."""
 
 import os
 import secrets
