@@ -17,10 +17,12 @@ LEADER_SECONDS_MAX = 60.0
 class EtcdServer:
     """A cluster of `members` etcd processes below `folder`, which remembers their ports."""
 
-    def __init__(self, folder: Path, members: int = 1, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, members: int = 1, options: tuple[str, ...] = (), *, tls: bool = False) -> None:
         program = find_program("etcd", "GOMR_ETCD_PROGRAM", HINT)
-        ports = remembered_ports(folder, 2 * members)
-        self.client_ports, peers = ports[:members], ports[members:]
+        ports = remembered_ports(folder, 3 * members)
+        self.client_ports, peers = ports[:members], ports[members : 2 * members]
+        self._metrics_ports = ports[2 * members :]  # without TLS in any case
+        scheme = "https" if tls else "http"
         initial = ",".join(f"m{number}=http://127.0.0.1:{port}" for number, port in enumerate(peers))
         self.members = [
             ServerProcess(
@@ -28,17 +30,20 @@ class EtcdServer:
                 [
                     program,
                     *("--name", f"m{number}", "--data-dir", "data"),
-                    *("--listen-client-urls", f"http://127.0.0.1:{client}"),
-                    *("--advertise-client-urls", f"http://127.0.0.1:{client}"),
+                    *("--listen-client-urls", f"{scheme}://127.0.0.1:{client}"),
+                    *("--advertise-client-urls", f"{scheme}://127.0.0.1:{client}"),
+                    *("--listen-metrics-urls", f"http://127.0.0.1:{metrics}"),
                     *("--listen-peer-urls", f"http://127.0.0.1:{peer}"),
                     *("--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"),
                     *("--initial-cluster", initial, "--initial-cluster-state", "new"),
                     *("--auto-compaction-mode", "periodic", "--auto-compaction-retention", COMPACTION),
                     *options,
                 ],
-                lambda port=client: _is_up(port),  # type: ignore[misc]
+                lambda port=metrics: _is_up(port),  # type: ignore[misc]
             )
-            for number, (client, peer) in enumerate(zip(self.client_ports, peers, strict=True))
+            for number, (client, peer, metrics) in enumerate(
+                zip(self.client_ports, peers, self._metrics_ports, strict=True)
+            )
         ]
 
     @property
@@ -63,7 +68,7 @@ class EtcdServer:
         """Return the number of the leading member, once the members agree on one."""
         deadline = time.monotonic() + LEADER_SECONDS_MAX
         while time.monotonic() < deadline:
-            for number, port in enumerate(self.client_ports):
+            for number, port in enumerate(self._metrics_ports):
                 if self.members[number].pid and "etcd_server_is_leader 1" in _get(port, "/metrics"):
                     return number
             time.sleep(0.1)
@@ -71,7 +76,7 @@ class EtcdServer:
 
     def metrics(self, number: int = 0) -> str:
         """Return what a member says of itself at /metrics."""
-        return _get(self.client_ports[number], "/metrics")
+        return _get(self._metrics_ports[number], "/metrics")
 
 
 def _is_up(port: int) -> bool:

@@ -19,8 +19,11 @@ def findings(calls: Calls) -> Iterator[Finding]:
     """Yield the findings, a few for each member and then those of the cluster."""
     for endpoint in calls.endpoints:
         yield from _member(endpoint, calls.at(endpoint))
-    yield _latency(calls)
-    yield _compaction(calls)
+    for check in (_latency, _compaction):
+        try:
+            yield check(calls)
+        except CoordinatorError as error:
+            yield Finding("etcd", FAILURE, str(error))
 
 
 def _member(endpoint: str, member: Calls) -> Iterator[Finding]:

@@ -84,11 +84,10 @@ def _client(url: URL, limits: Limits) -> Any:
                 max_pool_connections=64,  # threads of all slots and their parts; more would wait for one another
                 connect_timeout=5,
                 read_timeout=limits.timeout_seconds,
-                # Clones and proxies break on the checksums that boto3 adds by itself. The SHA-256 of each body goes
-                # into its signature instead, which every server must check.
+                # Clones and proxies break on the checksums that boto3 adds by itself; ours go with each body.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                s3={"addressing_style": addressing, "payload_signing_enabled": True},
+                s3={"addressing_style": addressing},
             ),
         )
     except (BotoCoreError, ValueError) as error:

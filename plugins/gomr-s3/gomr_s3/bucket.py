@@ -1,5 +1,7 @@
 """One bucket as seen through boto3: every request goes through `call`, which raises gomr's errors."""
 
+import base64
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -7,6 +9,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from gomr.backends import checked_key
 from gomr_s3.errors import translated
@@ -30,6 +33,12 @@ class Bucket:
         self._pool = ThreadPoolExecutor(threads, "s3")
         client.meta.events.register("before-send.s3", self._count_request)
 
+    def put(self, key: str, body: bytes, **arguments: Any) -> None:
+        """Store an object in one request, with the SHA-256 that the server must find. Raises StorageError."""
+        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        self.call("put_object", key, Body=body, ChecksumSHA256=digest, **arguments)
+        self.count("put", len(body), 0)
+
     def call(self, operation: str, key: str | None = None, **arguments: Any) -> dict[str, Any]:
         """Make a request for the object of a key, or for the bucket where that is None. Raises StorageError."""
         if key is not None:
@@ -46,7 +55,7 @@ class Bucket:
         try:
             with answer["Body"] as body:
                 data: bytes = body.read()
-        except BotoCoreError as error:
+        except (BotoCoreError, HTTPError) as error:
             raise translated(error, self.name, key, self.endpoint) from error
         self.count("get", len(data), 0)
         return answer, data

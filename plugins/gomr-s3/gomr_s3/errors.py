@@ -7,11 +7,12 @@ from botocore.exceptions import (
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
-    ReadTimeoutError,
     ResponseStreamingError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import ReadTimeoutError as BotoReadTimeout
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from gomr.errors import Denied, NotFound, StorageError, Unavailable
 
@@ -38,7 +39,7 @@ CREDENTIALS = {
     "RequestTimeTooSkewed": "this machine's clock is more than 15 minutes off; set it",
 }
 REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"}
-INTERRUPTED = (ReadTimeoutError, ResponseStreamingError)  # a body broke off: botocore does not try again then
+INTERRUPTED = (BotoReadTimeout, ResponseStreamingError, HTTPError)  # a body broke off; only requests are tried again
 
 
 def code_of(error: BaseException | None) -> str:
@@ -56,7 +57,7 @@ def translated(error: Exception, bucket: str, key: str, endpoint: str) -> Storag
         return Denied(
             f"s3://{bucket}: no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile ({error})"
         )
-    if isinstance(error, (BotoConnectionError, HTTPClientError)):
+    if isinstance(error, (BotoConnectionError, HTTPClientError, *INTERRUPTED)):
         reason = type(error).__name__.removesuffix("Error")
         return Unavailable(f"{place}: {endpoint} does not answer ({reason}); check the endpoint")
     if isinstance(error, ResponseParserError):
@@ -80,7 +81,9 @@ def _of_answer(error: ClientError, bucket: str, place: str, endpoint: str) -> St
         where = f"in region {region}" if region else "in another region"
         return Denied(f"s3://{bucket}: the bucket is {where}; set AWS_REGION, or the URL option region")
     if code in MOMENTARY or status >= 500 or status == 429:
-        return Unavailable(f"{place}: the server says {code or status}")
+        if not code or code.isdigit():  # a proxy's error, or another kind of server
+            return Unavailable(f"{place}: {endpoint} answers {status} without an S3 error; check the endpoint")
+        return Unavailable(f"{place}: the server says {code}")
     if status == 403 or code in ("AccessDenied", "AllAccessDisabled"):
         action = error.operation_name
         return Denied(f"{place}: access denied to {action}; check the credentials and the bucket's policy")

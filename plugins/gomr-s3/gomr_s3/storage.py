@@ -86,14 +86,13 @@ class S3Storage(Storage):
             return False
         nonce = secrets.token_hex(16)
         try:
-            self._bucket.call("put_object", key, Body=data, IfNoneMatch="*", Metadata={NONCE: nonce})
+            self._bucket.put(key, data, IfNoneMatch="*", Metadata={NONCE: nonce})
         except StorageError as error:
             if code_of(error) == "ConditionalRequestConflict":  # another write of the key is under way
                 raise Unavailable(str(error)) from error
             if code_of(error) != "PreconditionFailed":
                 raise
             return self._is_ours(key, nonce)
-        self.count("put", len(data), 0)
         return True
 
     def stat(self, key: str) -> ObjectInfo:
