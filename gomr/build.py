@@ -45,7 +45,7 @@ def build(
     requirements: Path | None = None,
     include: tuple[Path, ...] = (),
 ) -> Built:
-    """Build `job_file` into `output` (by default beside the current folder, `NAME.pex`).
+    """Build `job_file` into `output` (by default `NAME.pex` in the current folder).
 
     Dependencies come from `requirements`, or from the job file's PEP 723 block; what they resolve to is locked beside
     the job, in `NAME.lock`. Raises DefinitionRefused for a job file that is no job, GomrError where PEX fails.
@@ -65,13 +65,13 @@ def build(
             built = Path(folder) / "built.pex"
             _run_pex(stage, lock, wanted, built)
             cached.parent.mkdir(parents=True, exist_ok=True)
-            _move(built, cached)
+            _place(built, cached)
             _evict(cached.parent)
         cached.touch()
         root = cache_dir / "describe-pex"
         facts = describe(cached, environment(root, Path(folder)))
         output.parent.mkdir(parents=True, exist_ok=True)
-        _move(Path(shutil.copy(cached, Path(folder) / "output.pex")), output)
+        _place(cached, output)
     return Built(output, file_digest(output), facts, is_cached)
 
 
@@ -253,8 +253,8 @@ def _cache_key(stage: Path, lock: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _move(source: Path, target: Path) -> None:
-    """Put a finished file in place, whole or not at all, also across file systems."""
+def _place(source: Path, target: Path) -> None:
+    """Copy a finished file into place, whole or not at all, also across file systems."""
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     shutil.copyfile(source, aside)
     aside.chmod(0o755)

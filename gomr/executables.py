@@ -56,15 +56,13 @@ def job_path() -> str:
     return os.pathsep.join(dict.fromkeys([*folders, "/usr/local/bin", "/usr/bin", "/bin"]))
 
 
-def describe(path: Path, variables: Mapping[str, str] | None = None, user: str = "") -> dict[str, Any]:
+def describe(path: Path, variables: Mapping[str, str], user: str = "") -> dict[str, Any]:
     """Run `path describe`, as `user` where one is given, and return what it says of itself.
 
     Raises ExecutableRefused where it does not keep the contract, DefinitionRefused where its job file is no job.
     """
     with tempfile.TemporaryDirectory(prefix="gomr-describe-") as folder:
         answer = Path(folder) / "describe.json"
-        if variables is None:
-            variables = environment(Path(folder) / "pex", Path(folder))
         if user:
             shutil.chown(folder, user)
         output = _run([str(path.absolute()), "describe", str(answer)], variables, Path(folder), user)

@@ -154,4 +154,4 @@ def test_what_is_no_executable_is_refused_with_a_sentence(tmp_path: Path, conten
     path.write_bytes(content)
     path.chmod(0o755)
     with pytest.raises(ExecutableRefused, match=words):
-        describe(path)
+        describe(path, environment(tmp_path / "pex", tmp_path))

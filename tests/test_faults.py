@@ -38,6 +38,14 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+@pytest.fixture
+def pids(tmp_path: Path) -> Path:
+    """The folder in which tasks of jobs/sleeps.py leave their process ids."""
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    return folder
+
+
 def pids_in(folder: Path) -> list[int]:
     return [int(path.name.rpartition("-")[2]) for path in folder.iterdir()]
 
@@ -91,9 +99,9 @@ def test_all_workers_killed_and_new_ones_finish(gomr: Gomr, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("mode", [[], ["--exec-per-task"]])
-def test_a_killed_worker_leaves_no_child_and_no_grandchild(gomr: Gomr, tmp_path: Path, mode: list[str]) -> None:
-    pids = tmp_path / "pids"
-    pids.mkdir()
+def test_a_killed_worker_leaves_no_child_and_no_grandchild(
+    gomr: Gomr, tmp_path: Path, mode: list[str], pids: Path
+) -> None:
     (tmp_path / "in.txt").write_text("a\n")
     options = ["--param", f"folder={pids}", "--param", "seconds=3600", "--param", "grandchild=yes"]
     gomr("submit", JOBS / "sleeps.py", "in.txt", *options)
@@ -108,10 +116,8 @@ def test_a_killed_worker_leaves_no_child_and_no_grandchild(gomr: Gomr, tmp_path:
 
 @pytest.mark.parametrize("mode", [{}, {"exec_per_task": True}])
 def test_a_task_that_ends_leaves_no_grandchild_when_its_worker_ends(
-    tmp_path: Path, mode: dict[str, bool], gomr: Gomr
+    tmp_path: Path, mode: dict[str, bool], gomr: Gomr, pids: Path
 ) -> None:
-    pids = tmp_path / "pids"
-    pids.mkdir()
     (tmp_path / "in.txt").write_text("a\n")
     options = ["--param", f"folder={pids}", "--param", "grandchild=yes", *(["--exec-per-task"] if mode else [])]
     gomr("run", JOBS / "sleeps.py", "in.txt", *options)
@@ -119,9 +125,7 @@ def test_a_task_that_ends_leaves_no_grandchild_when_its_worker_ends(
     assert len(pids_in(pids)) == 2
 
 
-def test_sigterm_gives_tasks_back_and_a_second_one_ends_now(gomr: Gomr, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    pids.mkdir()
+def test_sigterm_gives_tasks_back_and_a_second_one_ends_now(gomr: Gomr, tmp_path: Path, pids: Path) -> None:
     (tmp_path / "in.txt").write_text("a\n")
     options = ["--param", f"folder={pids}", "--param", "seconds=3600"]
     job = gomr("submit", JOBS / "sleeps.py", "in.txt", *options).stdout.strip()
@@ -139,9 +143,7 @@ def test_sigterm_gives_tasks_back_and_a_second_one_ends_now(gomr: Gomr, tmp_path
     assert json.loads(gomr("workers", "--json").stdout) == []
 
 
-def test_sigterm_lets_a_short_task_finish(gomr: Gomr, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    pids.mkdir()
+def test_sigterm_lets_a_short_task_finish(gomr: Gomr, tmp_path: Path, pids: Path) -> None:
     (tmp_path / "in.txt").write_text("a\n")
     options = ["--param", f"folder={pids}", "--param", "seconds=2"]
     job = gomr("submit", JOBS / "sleeps.py", "in.txt", *options).stdout.strip()
@@ -387,12 +389,10 @@ def test_a_full_storage_disk_is_said(gomr: Gomr, small_disk: Path) -> None:
     assert json.loads(gomr("jobs", "--json", "--storage", f"file://{small_disk}/s").stdout) == []
 
 
-def test_a_machine_that_restarted_goes_on(gomr: Gomr, client: Client, tmp_path: Path) -> None:
+def test_a_machine_that_restarted_goes_on(gomr: Gomr, client: Client, tmp_path: Path, pids: Path) -> None:
     """A lease of another boot is over at once, however long it still had."""
     import sqlite3
 
-    pids = tmp_path / "pids"
-    pids.mkdir()
     (tmp_path / "in.txt").write_text("a\n")
     options = ["--param", f"folder={pids}", "--param", "seconds=1"]
     job = gomr("submit", JOBS / "sleeps.py", "in.txt", *options).stdout.strip()
@@ -407,9 +407,7 @@ def test_a_machine_that_restarted_goes_on(gomr: Gomr, client: Client, tmp_path: 
     assert result_of(client, job) == b"a\t1\n"
 
 
-def test_a_cancelled_job_stops_its_tasks(gomr: Gomr, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    pids.mkdir()
+def test_a_cancelled_job_stops_its_tasks(gomr: Gomr, tmp_path: Path, pids: Path) -> None:
     (tmp_path / "in.txt").write_text("a\n")
     options = ["--param", f"folder={pids}", "--param", "seconds=3600"]
     job = gomr("submit", JOBS / "sleeps.py", "in.txt", *options).stdout.strip()

@@ -112,9 +112,16 @@ def _log_sinks(client: Any) -> Iterator[Finding]:
 
 
 def _plugins(client: Any) -> Iterator[Finding]:
-    """Name the versions of the plugins in use: workers of one cluster should have the same."""
+    """Name the versions in use; workers of another one are worth knowing of."""
     loaded = [f"{info.name} {info.version}" for info in client.plugins.loaded() if info.version]
-    yield Finding("plugins", OK, f"gomr {VERSION}; {', '.join(loaded) or 'built-in ones alone'}")
+    text = f"gomr {VERSION}; {', '.join(loaded) or 'built-in plugins alone'}"
+    others = sorted({worker.version for worker in client.workers().values()} - {VERSION})
+    if others:
+        yield Finding(
+            "plugins", WARNING, f"{text}; there are workers of gomr {', '.join(others)}: bring all to one version"
+        )
+    else:
+        yield Finding("plugins", OK, text)
 
 
 def _machine(_client: Any) -> Iterator[Finding]:

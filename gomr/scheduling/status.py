@@ -11,7 +11,7 @@ from gomr.errors import NotFoundError
 from gomr.model import (
     ATTEMPT_RUNS,
     CLOSED,
-    DONE,
+    ENDED,
     RUNNING,
     DoneRecord,
     JobHead,
@@ -103,7 +103,7 @@ def job_status(cluster: Cluster, job: str) -> JobStatus:
         stages=[_stage_status(cluster, job, stage) for stage in head.stages],
         error=head.error,
         notes=_notes(cluster, head) if head.state == RUNNING else [],
-        counters=counters(cluster, job, head) if head.state == DONE else {},
+        counters=counters(cluster, job, head) if head.state in ENDED else {},
     )
 
 
@@ -136,7 +136,7 @@ def tasks(cluster: Cluster, job: str) -> list[TaskStatus]:
 
 
 def counters(cluster: Cluster, job: str, head: JobHead) -> dict[str, int]:
-    """Return the job's counters, summed over its closed stages: gomr's own, and the user's."""
+    """Return the job's counters, summed over its folded chunks: gomr's own, and the user's."""
     totals: Counter[str] = Counter()
     for stage in head.stages:
         kind = stage.partition("-")[2]

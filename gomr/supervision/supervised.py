@@ -27,9 +27,7 @@ class Supervised:
 
     def kill(self) -> None:
         """Kill the command and all below it, and wait until they are gone."""
-        if self.control >= 0:
-            os.close(self.control)
-            self.control = -1
+        self.close()
         try:
             self.process.wait(KILL_SECONDS_MAX)
         except subprocess.TimeoutExpired:

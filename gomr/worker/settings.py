@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gomr.errors import ConfigurationError
 from gomr.scheduling.membership import LEASE_SECONDS
+from gomr.supervision.supervised import FILE_BYTES, OPEN_FILES
 
 GIB = 1024**3
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -39,8 +40,8 @@ class WorkerSettings:
     once: bool = False
     only_job: str = ""
     memory_limit_bytes: int = 0  # 0: an equal share of MEMORY_SHARE of the machine for each slot
-    open_files: int = 1024  # the usual soft limit; a merge needs 64
-    file_bytes: int = 64 * GIB  # the largest file a task may write: its output, a run, its log
+    open_files: int = OPEN_FILES
+    file_bytes: int = FILE_BYTES
     scratch_bytes: int = 64 * GIB  # what a task's sorted runs may take together
     decompressed_bytes: int = 64 * GIB  # what one compressed input may become: a 10 MB bomb can hold terabytes
     cache_bytes: int = 10 * GIB

@@ -23,7 +23,6 @@ KILL_SECONDS_MAX = 5.0
 POLL_SECONDS = 0.2  # between looks at whether the worker still wants the server that is starting
 READY_SECONDS_MAX = 120.0  # to import the job; a first start also unpacks a PEX with all its dependencies
 
-
 _log = structlog.get_logger("gomr")
 
 
@@ -103,15 +102,17 @@ class ForkServerClient:
 
     def close(self) -> None:
         """End the server and all its tasks."""
-        if not self.closed:
+        with self._lock:
+            if self.closed:
+                return
             self.closed = True
-            with contextlib.suppress(OSError):
-                self._control.shutdown(socket.SHUT_RDWR)
-            self._supervised.kill()
-            with self._lock:
-                self._lost()
-            self._lines.close()
-            self._control.close()
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
+        self._supervised.kill()
+        with self._lock:
+            self._lost()
+        self._lines.close()
+        self._control.close()
 
     def _listen(self) -> None:
         try:
@@ -126,12 +127,6 @@ class ForkServerClient:
                         task.changed.set()
         except (OSError, ValueError, KeyError, TypeError) as error:
             _log.debug("serve.ended", digest=self.digest, error=str(error))
-        self.closed_by_itself()
-
-    def closed_by_itself(self) -> None:
-        """Note that the server is gone, and with it its tasks."""
-        with self._lock:
-            self._lost()
         self.close()
 
     def _lost(self) -> None:
