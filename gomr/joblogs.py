@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from gomr.backends import Put
 from gomr.errors import NotFound, UnavailableError, UsageError
-from gomr.model import RUNNING
+from gomr.model import LIVE
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 
 POLL_SECONDS = 0.5
 FOLLOWER_SECONDS = 10.0  # the lease of a follower: its workers stop storing pieces so long after it is gone
-LIVE = ".live/"
+PIECES = ".live/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class LogText:
     """A piece of one attempt's log."""
 
     task: str
-    attempt: int
+    attempt: str
     data: bytes
 
 
@@ -34,25 +34,25 @@ def read_logs(cluster: Cluster, job: str, task: str = "") -> Iterator[LogText]:
 
 def follow_logs(cluster: Cluster, job: str, task: str = "") -> Iterator[LogText]:
     """Yield what the job's attempts write, as it comes, until the job ends."""
-    read: dict[tuple[str, int], int] = {}
+    read: dict[tuple[str, str], int] = {}
     with _following(cluster, job) as keep:
         while True:
             head, _ = cluster.head(job)
             yield from _new(cluster, job, task, read)
-            if head.state != RUNNING:
+            if head.state not in LIVE:
                 return
             keep()
             time.sleep(POLL_SECONDS)
 
 
-def _new(cluster: Cluster, job: str, task: str, read: dict[tuple[str, int], int]) -> Iterator[LogText]:
+def _new(cluster: Cluster, job: str, task: str, read: dict[tuple[str, str], int]) -> Iterator[LogText]:
     """Yield what is new since `read`, which tells the bytes already seen of each attempt."""
     stage, index = parse_task(task)
     prefix = keys.logs(job, stage, index)
     for info in list(cluster.storage.list(prefix)):
         stage_name, number, name = info.key.removeprefix(keys.logs(job)).split("/", 2)
-        attempt, is_piece, offset = name.partition(LIVE)
-        mark = (f"{stage_name}/{number}", int(attempt))
+        attempt, is_piece, offset = name.partition(PIECES)
+        mark = (f"{stage_name}/{number}", attempt)
         seen, start = read.get(mark, 0), int(offset) if is_piece else 0
         if start + info.size <= seen:
             continue

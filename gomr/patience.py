@@ -15,14 +15,16 @@ T = TypeVar("T")
 
 
 def patiently(action: Callable[[], T], patience_seconds: float = PATIENCE_SECONDS) -> T:
-    """Run `action`, again while it raises Unknown or Unavailable, for `patience_seconds`."""
-    deadline = time.monotonic() + patience_seconds
+    """Run `action`, again while it raises Unknown or Unavailable, for `patience_seconds` after it first did."""
+    deadline = float("inf")
     delay = RETRY_SECONDS_MIN
     while True:
         try:
             return action()
         except (Unknown, Unavailable):
-            if time.monotonic() > deadline:
+            if deadline == float("inf"):  # from here on: an upload may work for minutes before it breaks off
+                deadline = time.monotonic() + patience_seconds
+            elif time.monotonic() > deadline:
                 raise
         time.sleep(delay * random.random())  # noqa: S311 - jitter, not a secret
         delay = min(2 * delay, RETRY_SECONDS_MAX)

@@ -17,7 +17,7 @@ import pluggy
 
 from gomr import hookspecs
 from gomr.backends import Coordinator, LogSink, Storage
-from gomr.errors import ConfigurationError
+from gomr.errors import ConfigurationError, CoordinatorError, GomrError, StorageError
 from gomr.hookspecs import Backend
 from gomr.urls import URL, parse
 
@@ -113,7 +113,13 @@ class Plugins:
             raise ConfigurationError(
                 f"no {kind} plugin for {url.scheme}://; known: {served}. Try: pip install gomr-{url.scheme}"
             )
-        return known[url.scheme].open(url)
+        try:
+            return known[url.scheme].open(url)
+        except (GomrError, StorageError, CoordinatorError):
+            raise
+        except Exception as error:
+            origin = _origin(known[url.scheme])
+            raise ConfigurationError(f"{url}: {origin} cannot open it: {type(error).__name__}: {error}") from error
 
     @staticmethod
     def _schemes(results: Iterable[Iterable[Backend[T]]]) -> dict[str, Backend[T]]:
@@ -172,7 +178,13 @@ class Plugins:
         try:
             self.manager.check_pending()
         except pluggy.PluginValidationError as error:
-            raise ConfigurationError(f"plugin {error.plugin!r}: {error}") from error
+            name = self.manager.get_name(error.plugin)
+            wrong = str(error).partition("'")[2].partition("'")[0]
+            hooks = [hook for hook in vars(hookspecs) if hook.startswith("gomr_")]
+            close = difflib.get_close_matches(wrong, hooks, 1) or hooks
+            raise ConfigurationError(
+                f"plugin {name!r}: no hook {wrong!r}; did you mean {' or '.join(close)}?"
+            ) from error
 
     def _info(self, name: str, plugin: Any) -> PluginInfo:
         distribution = next((entry.dist for entry in installed() if entry.name == name), None)
@@ -190,7 +202,7 @@ class Plugins:
             version=distribution.version if distribution else "",
             path=str(getattr(plugin, "__file__", "")),
             hooks=tuple(sorted(caller.name for caller in callers)),
-            schemes=tuple(schemes),
+            schemes=tuple(dict.fromkeys(schemes)),
         )
 
 

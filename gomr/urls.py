@@ -45,6 +45,8 @@ def parse(text: str) -> URL:
     if not parts.scheme:
         raise ConfigurationError(f"{text!r}: not a URL of the form scheme://host/path?option=value")
     login, _, host = parts.netloc.rpartition("@")
+    if not login and "@" in parts.path and ":" in host and not host.rpartition(":")[2].isdigit():
+        raise ConfigurationError(f"{parts.scheme}://: write a '/' in a user name or password as %2F")
     username, _, password = login.partition(":")
     return URL(parts.scheme, host, unquote(parts.path), unquote(username), unquote(password), options)
 

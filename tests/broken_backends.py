@@ -25,6 +25,17 @@ class OverwritingStorage(FileStorage):
         return True
 
 
+class LookingStorage(FileStorage):
+    """Create looks, and then puts: two who look at once are both first."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        if (self.local_path(key)).exists():
+            return False
+        time.sleep(0.002)
+        self.put(key, data)
+        return True
+
+
 class HurriedStorage(FileStorage):
     """An object is visible before its commit."""
 

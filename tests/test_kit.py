@@ -27,6 +27,7 @@ class TestBroken({kind}Conformance):
     ("kind", "scheme", "found_by"),
     [
         ("Storage", "overwritingstorage", {"test_create_leaves_an_object_alone", "test_one_of_racing_creates_wins"}),
+        ("Storage", "lookingstorage", {"test_one_of_racing_creates_wins"}),
         ("Storage", "hurriedstorage", {"test_nothing_is_visible_before_the_commit"}),
         ("Storage", "forgetfulstorage", {"test_what_is_written_is_read_at_once_by_others"}),
         ("Coordinator", "hastycoordinator", {"test_a_lease_ends_by_itself_and_never_early"}),

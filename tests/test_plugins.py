@@ -155,7 +155,10 @@ def test_a_requested_plugin_that_does_not_load_is_an_error(item: str, words: str
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("@hookimpl\ndef gomr_storage():\n    return []\n", "gomr_storage"),
+        (
+            "@hookimpl\ndef gomr_storage():\n    return []\n",
+            "misspelt.*no hook 'gomr_storage'; did you mean gomr_storages",
+        ),
         ("@hookimpl\ndef gomr_storages(wrong):\n    return []\n", "wrong"),
         ("raise ValueError('broken on purpose')\n", "broken on purpose"),
     ],
@@ -165,6 +168,19 @@ def test_a_misspelt_hook_is_an_error(tmp_path: Path, source: str, words: str) ->
     path.write_text(f"from gomr.hookspecs import hookimpl\n\n\n{source}")
     with pytest.raises(ConfigurationError, match=words):
         Plugins([str(path)])
+
+
+def test_a_plugin_that_fails_to_open_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "fails.py"
+    path.write_text(
+        "from gomr.hookspecs import Backend, hookimpl\n\n\ndef opened(url):\n    return {}['no such key']\n\n\n"
+        "@hookimpl\ndef gomr_storages():\n    return [Backend('fails', opened)]\n"
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"fails://user:\*\*\*@x: gomr_plugin_fails cannot open it: KeyError"
+    ) as caught:
+        Plugins([str(path)]).open_storage("fails://user:hidden@x")
+    assert "hidden" not in str(caught.value)
 
 
 def test_installed_plugins_are_found_by_scheme(broken_distribution: Path) -> None:
@@ -199,7 +215,7 @@ def test_the_example_plugin_is_installed_and_used(gomr: Gomr) -> None:
     """examples/gomr-shelf is a distribution of its own, found by its entry point: a storage and a log sink."""
     infos = json.loads(gomr("plugins", "--json").stdout)
     (info,) = [info for info in infos if info["name"] == "shelf"]
-    assert info["schemes"] == ["shelf://", "shelf://"]
+    assert info["schemes"] == ["shelf://"]
     gomr.environment["GOMR_STORAGE"] = f"shelf://{gomr.folder}/objects.db"
     gomr.environment["GOMR_LOGS"] = f"shelf://{gomr.folder}/events.db"
     gomr.environment["GOMR_LOG_LEVEL"] = "info"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr.backends import FAILURE, OK, Finding, LogSink, ObjectInfo, Storage, Writer, checked_key
-from gomr.errors import ConfigurationError, NotFound, Unavailable
+from gomr.errors import ConfigurationError, Denied, NotFound, Unavailable
 from gomr.hookspecs import Backend, hookimpl
 from gomr.urls import URL
 
@@ -150,7 +150,7 @@ class _ShelfWriter(Writer):
 
     def write(self, data: bytes) -> None:
         if len(self._data) + len(data) > OBJECT_BYTES_MAX:
-            raise Unavailable(f"{self._key}: larger than {OBJECT_BYTES_MAX} bytes, the most that shelf:// holds")
+            raise Denied(f"{self._key}: larger than {OBJECT_BYTES_MAX} bytes, the most that shelf:// holds")
         self._data += data
 
     def commit(self) -> None:

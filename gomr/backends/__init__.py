@@ -28,6 +28,7 @@ from gomr.backends.storage import (
     Writer,
     checked_key,
     counted_requests,
+    file_version,
 )
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "Writer",
     "checked_key",
     "counted_requests",
+    "file_version",
 ]

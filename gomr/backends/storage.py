@@ -1,5 +1,6 @@
 """The contract of a storage: where bytes live."""
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -62,6 +63,11 @@ def checked_key(key: str) -> str:
     if size > KEY_BYTES_MAX:
         raise Denied(f"{key[:40]!r}... is not a key: longer than {KEY_BYTES_MAX} bytes")
     return key
+
+
+def file_version(found: os.stat_result) -> str:
+    """Return what tells a local file from what it was before: the version of its ObjectInfo."""
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from gomr.backends import ObjectInfo, Storage, Writer, checked_key
+from gomr.backends import ObjectInfo, Storage, Writer, checked_key, file_version
 from gomr.errors import ConfigurationError, Denied, DiskFull, NotFound, StorageError, Unavailable
 from gomr.hookspecs import Backend, hookimpl
 from gomr.urls import URL
@@ -235,8 +235,7 @@ def _translated(key: str) -> Iterator[None]:
 
 
 def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    version = f"{found.st_mtime_ns:x}-{found.st_size:x}"
-    return ObjectInfo(key, found.st_size, found.st_mtime, version)
+    return ObjectInfo(key, found.st_size, found.st_mtime, file_version(found))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """`gomr dev`: a playground cluster on this machine, a real S3 server and a real etcd."""
 
+import contextlib
 import shlex
 import shutil
 from collections.abc import Callable
@@ -80,24 +81,30 @@ def down(delete: bool, folder: Path | None) -> None:
     seaweed, etcd = _servers(folder)
     seaweed.stop()
     etcd.stop()
-    if delete:
-        shutil.rmtree(_folder(folder))
+    if delete:  # what `up` made, and nothing else that may lie there
+        root = _folder(folder)
+        for name in ("seaweedfs", "etcd"):
+            shutil.rmtree(root / name, ignore_errors=True)
+        (root / "members").unlink()
+        with contextlib.suppress(OSError):
+            root.rmdir()
 
 
 def _servers(folder: Path | None, members: int = 0) -> tuple[Any, Any]:
-    from gomr.playground.etcd import EtcdServer
-    from gomr.playground.seaweedfs import SeaweedServer
+    from gomr.playground import etcd, seaweedfs
 
     root = _folder(folder)
     known = root / "members"
     if members and known.exists() and int(known.read_text()) != members:
         raise UsageError(f"this playground has {known.read_text()} etcd members; `gomr dev down --delete` first")
     if members:
+        for program in (seaweedfs.PROGRAM, etcd.PROGRAM):
+            program.path()  # both, before anything is written
         root.mkdir(parents=True, exist_ok=True)
         known.write_text(str(members))
     elif not known.exists():
         raise ConfigurationError(f"no playground in {root}; make one: gomr dev up")
-    return SeaweedServer(root / "seaweedfs"), EtcdServer(root / "etcd", int(known.read_text()))
+    return seaweedfs.SeaweedServer(root / "seaweedfs"), etcd.EtcdServer(root / "etcd", int(known.read_text()))
 
 
 def _folder(folder: Path | None) -> Path:

@@ -27,29 +27,36 @@ Examples:
 @cluster_options
 def command(as_json: bool, storage: str | None, coordinator: str | None, plugins: str | None) -> int:
     """Try the storage, the coordinator, the log sinks and this machine, and say what is wrong."""
+    findings = []
     with open_client(storage, coordinator, plugins) as client:
-        findings = list(examine(client))
+        for item in examine(client):
+            findings.append(item)
+            if not as_json:
+                click.echo(f"{item.level:<4}  {item.check}: {item.detail}")
     if as_json:
         print_json([{"check": item.check, "level": item.level, "detail": item.detail} for item in findings])
-    else:
-        for item in findings:
-            click.echo(f"{item.level:<4}  {item.check}: {item.detail}")
     return UnavailableError.exit_status if any(item.level == FAILURE for item in findings) else 0
 
 
 def examine(client: Any) -> Iterator[Finding]:
-    """Yield the findings of each check."""
+    """Yield the findings of each check; what rests on a broken back end is not tried on top of it."""
     checks: list[tuple[str, Callable[[Any], Iterator[Finding]]]] = [
         ("storage", _storage),
         ("coordinator", _coordinator),
+        ("cluster", _cluster),
         ("log sinks", _log_sinks),
         ("plugins", _plugins),
         ("this machine", _machine),
     ]
+    broken: set[str] = set()
     for name, check in checks:
+        if name == "cluster" and broken:
+            yield Finding(name, WARNING, f"not tried without {' and '.join(sorted(broken))}")
+            continue
         try:
             yield from check(client)
         except (GomrError, StorageError, CoordinatorError, OSError) as error:
+            broken.add(f"a {name}")
             yield Finding(name, FAILURE, str(error))
 
 
@@ -101,27 +108,29 @@ def _coordinator(client: Any) -> Iterator[Finding]:
         coordinator.close()
     origin = client.config.lookup("coordinator").origin
     yield Finding("coordinator", OK, f"{origin}: transactions and leases work")
+
+
+def _cluster(client: Any) -> Iterator[Finding]:
+    """Look whether storage and coordinator belong together; workers of another version are worth knowing of."""
     yield Finding("cluster", OK, f"storage and coordinator belong together: {client.cluster.identify()[:8]}")
+    others = sorted({worker.version for worker in client.workers().values()} - {VERSION})
+    if others:
+        yield Finding("workers", WARNING, f"some are of gomr {', '.join(others)}: bring all to one version")
 
 
 def _log_sinks(client: Any) -> Iterator[Finding]:
     urls = client.config.items("logs") or []
     for url in urls:
-        client.plugins.open_log_sink(url).close(1.0)
+        sink = client.plugins.open_log_sink(url)
+        yield from sink.diagnose()
+        sink.close(1.0)
     yield Finding("log sinks", OK, ", ".join(parse(url).scheme for url in urls) or "none")
 
 
 def _plugins(client: Any) -> Iterator[Finding]:
-    """Name the versions in use; workers of another one are worth knowing of."""
+    """Name the versions in use."""
     loaded = [f"{info.name} {info.version}" for info in client.plugins.loaded() if info.version]
-    text = f"gomr {VERSION}; {', '.join(loaded) or 'built-in plugins alone'}"
-    others = sorted({worker.version for worker in client.workers().values()} - {VERSION})
-    if others:
-        yield Finding(
-            "plugins", WARNING, f"{text}; there are workers of gomr {', '.join(others)}: bring all to one version"
-        )
-    else:
-        yield Finding("plugins", OK, text)
+    yield Finding("plugins", OK, f"gomr {VERSION}; {', '.join(loaded) or 'built-in plugins alone'}")
 
 
 def _machine(_client: Any) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ Examples:
 def command(plugins: str | None, as_json: bool) -> None:
     """List the plugins: name, version, hooks, URL schemes, where each comes from."""
     from gomr.config import Config
-    from gomr.plugins import Plugins
+    from gomr.plugins import BUILTIN, Plugins
 
     infos = Plugins(Config({"plugins": plugins}).items("plugins")).infos()
     if as_json:
@@ -30,7 +30,7 @@ def command(plugins: str | None, as_json: bool) -> None:
         [
             (
                 info.name,
-                info.version or "built in",
+                "built in" if info.name in BUILTIN else info.version or "-",
                 " ".join(info.hooks),
                 " ".join(info.schemes) or "-",
                 info.path,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gomr.errors import UnavailableError
-from gomr.playground.process import ServerProcess, find_program, remembered_ports
+from gomr.playground.process import Program, ServerProcess, remembered_ports
 
-HINT = "on Debian or Ubuntu: apt-get install etcd-server"
+PROGRAM = Program("etcd", "GOMR_ETCD_PROGRAM", "on Debian or Ubuntu: apt-get install etcd-server")
 COMPACTION = "5m"  # history that nobody reads; without it etcd fills its quota
 LEADER_SECONDS_MAX = 60.0
 
@@ -18,7 +18,6 @@ class EtcdServer:
     """A cluster of `members` etcd processes below `folder`, which remembers their ports."""
 
     def __init__(self, folder: Path, members: int = 1, options: tuple[str, ...] = (), *, tls: bool = False) -> None:
-        program = find_program("etcd", "GOMR_ETCD_PROGRAM", HINT)
         ports = remembered_ports(folder, 3 * members)
         self.client_ports, peers = ports[:members], ports[members : 2 * members]
         self._metrics_ports = ports[2 * members :]  # without TLS in any case
@@ -27,8 +26,8 @@ class EtcdServer:
         self.members = [
             ServerProcess(
                 folder / f"m{number}",
+                PROGRAM,
                 [
-                    program,
                     *("--name", f"m{number}", "--data-dir", "data"),
                     *("--listen-client-urls", f"{scheme}://127.0.0.1:{client}"),
                     *("--advertise-client-urls", f"{scheme}://127.0.0.1:{client}"),

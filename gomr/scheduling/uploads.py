@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from gomr.backends import COPY_BYTES
+from gomr.backends import COPY_BYTES, file_version
 from gomr.errors import NotFound, UsageError
 from gomr.executables import file_digest
 from gomr.model import STORED, Input
@@ -84,8 +84,8 @@ def _stored(cluster: Cluster, item: Input, meter: Meter) -> Input:
     if not _is_local(item):
         return item
     path = Path(item.url.removeprefix(LOCAL))
-    digest = file_digest(path)
-    if path.stat().st_size != item.size:
+    digest = file_digest(path, lambda _position: meter.moved(item.url, 0))  # a large one takes its time: meter it
+    if file_version(path.stat()) != item.version:  # its splits were cut from other bytes
         raise UsageError(f"{path} changed while the job was submitted; submit again")
     store_file(cluster, path, keys.stored_input(digest), digest, lambda position: meter.moved(item.url, position))
     return replace(item, url=f"{STORED}{digest}", version=digest, name=item.url)

@@ -8,8 +8,9 @@
 Production code never imports this package. It needs pytest.
 """
 
+from gomr.testing.base import open_coordinator, open_storage
 from gomr.testing.coordinator import CoordinatorConformance
 from gomr.testing.logsink import LogSinkConformance
 from gomr.testing.storage import StorageConformance
 
-__all__ = ["CoordinatorConformance", "LogSinkConformance", "StorageConformance"]
+__all__ = ["CoordinatorConformance", "LogSinkConformance", "StorageConformance", "open_coordinator", "open_storage"]

@@ -1,8 +1,8 @@
 """`LogSinkConformance`: what every log sink must do."""
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
@@ -50,26 +50,27 @@ class LogSinkConformance(Conformance):
         sink.close(CLOSE_SECONDS)
 
     @pytest.mark.parametrize("event", ODD_EVENTS, ids=lambda event: str(event.get("event", "empty")))
-    def test_odd_events_do_no_harm(self, sink: LogSink, event: Mapping[str, Any]) -> None:
+    def test_odd_events_do_no_harm(self, sink: LogSink, log_sink_url: str, name: str, event: Mapping[str, Any]) -> None:
         sink.emit(event)
-        sink.close(CLOSE_SECONDS)
+        self._check_works(sink, log_sink_url, name)
 
     def test_an_event_is_not_changed(self, sink: LogSink) -> None:
         event = {"event": "given", "job": "j", "line": "x"}
         sink.emit(event)
         assert event == {"event": "given", "job": "j", "line": "x"}
 
-    def test_threads_may_send_at_once(self, sink: LogSink, name: str) -> None:
+    def test_threads_may_send_at_once(self, sink: LogSink, log_sink_url: str, name: str) -> None:
         def send(number: int) -> None:
             for turn in range(50):
-                sink.emit({"event": "turn", "job": name, "line": f"{number} {turn}"})
+                sink.emit({"event": "turn", "job": f"{name}-threads", "line": f"{number} {turn}"})
 
-        threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        sink.close(CLOSE_SECONDS)
+        with ThreadPoolExecutor(8) as pool:
+            for sent in [pool.submit(send, number) for number in range(8)]:
+                sent.result()
+        self._check_works(sink, log_sink_url, name)
+        if sink.can_read:
+            lines = [event["line"] for event in self._read(log_sink_url, f"{name}-threads", 400)]
+            assert sorted(lines) == sorted(f"{number} {turn}" for number in range(8) for turn in range(50))
 
     def test_what_was_sent_is_read(self, sink: LogSink, log_sink_url: str, name: str) -> None:
         if not sink.can_read:
@@ -79,11 +80,9 @@ class LogSinkConformance(Conformance):
             sink.emit({"event": "task.output", **task, "line": f'line "{number}"\nwith a second'})
         sink.emit({"event": "task.output", "job": f"{name}-other", "stage": "1-map", "task": 1, "line": "x"})
         sink.close(CLOSE_SECONDS)
+        events = self._read(log_sink_url, name, 25)
         reader = Plugins(self.plugins).open_log_sink(log_sink_url)
         try:
-            deadline = time.monotonic() + self.read_seconds
-            while len(events := list(reader.read({"job": name}, 3600.0))) < 25 and time.monotonic() < deadline:
-                time.sleep(0.2)
             assert [event["line"] for event in events] == [f'line "{n}"\nwith a second' for n in range(25)]
             of_one = list(reader.read({"job": name, "stage": "1-map", "task": "1"}, 3600.0))
             assert len(of_one) == 12
@@ -110,3 +109,21 @@ class LogSinkConformance(Conformance):
     def test_closing_twice_does_nothing(self, sink: LogSink) -> None:
         sink.close(CLOSE_SECONDS)
         sink.close(CLOSE_SECONDS)
+
+    def _check_works(self, sink: LogSink, url: str, name: str) -> None:
+        """Check that the sink still takes events: that one which is sent now is read, where it can be."""
+        sink.emit({"event": "after", "job": name, "line": "still there"})
+        sink.close(CLOSE_SECONDS)
+        if sink.can_read:
+            assert [event["line"] for event in self._read(url, name, 1)] == ["still there"]
+
+    def _read(self, url: str, job: str, count: int) -> list[Mapping[str, Any]]:
+        """Return the events of a job, as soon as there are `count`, or the time for it is over."""
+        reader = Plugins(self.plugins).open_log_sink(url)
+        try:
+            deadline = time.monotonic() + self.read_seconds
+            while len(events := list(reader.read({"job": job}, 3600.0))) < count and time.monotonic() < deadline:
+                time.sleep(0.2)
+            return events
+        finally:
+            reader.close(CLOSE_SECONDS)

@@ -32,7 +32,7 @@ class LiveLog:
         self._claim = claim
         self._path = path
         self._limit_bytes = limit_bytes
-        self._key = keys.log(claim.at.job, claim.at.stage, claim.index, claim.record.attempt)
+        self._key = keys.log(claim.at.job, claim.at.stage, claim.index, claim.record.attempt_name)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="livelog", daemon=True)
         self._pieces: list[str] = []
@@ -66,7 +66,8 @@ class LiveLog:
             try:
                 self._lines.send()
                 size = self._path.stat().st_size
-                if size > stored and stored < self._limit_bytes and self._is_followed():
+                is_followed = size > stored and stored < self._limit_bytes and self._is_followed()
+                while is_followed and stored < min(size, self._limit_bytes):
                     data = _read(self._path, stored)
                     piece = f"{self._key}.live/{stored:012d}"
                     self._cluster.storage.put(piece, data)
@@ -94,7 +95,7 @@ class OutputLines:
             "job": claim.at.job,
             "stage": claim.at.stage,
             "task": claim.index,
-            "attempt": claim.record.attempt,
+            "attempt": claim.record.attempt_name,
             "worker": claim.record.worker,
         }
 
@@ -102,13 +103,15 @@ class OutputLines:
         """Send the whole lines that are new; at the `last` time an unfinished one too."""
         while self._sinks and self._sent < self._limit_bytes:
             data = _read(self._path, self._sent)
-            whole = data if last or len(data) == PIECE_BYTES_MAX else data[: data.rfind(b"\n") + 1]
+            is_long = len(data) == PIECE_BYTES_MAX  # more may follow
+            end = data.rfind(b"\n") + 1
+            whole = data if (last and not is_long) or (is_long and not end) else data[:end]
             if not whole:
                 return
             self._sent += len(whole)
             now = datetime.datetime.now(datetime.UTC).isoformat()
-            for line in whole.decode("utf-8", "replace").splitlines():
-                event = {**self._facts, "timestamp": now, "line": line}
+            for line in whole.decode("utf-8", "replace").removesuffix("\n").split("\n"):
+                event = {**self._facts, "timestamp": now, "line": line.removesuffix("\r")}
                 for sink in self._sinks:
                     sink.emit(event)
 

@@ -36,9 +36,12 @@ CERTAIN = {
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
-TOO_MANY = "too many requests"  # RESOURCE_EXHAUSTED too, and worth another try
+NO_SPACE, TOO_LARGE = "database space exceeded", "request is too large"
+# RESOURCE_EXHAUSTED is certain where etcd says one of these; gRPC says it of an answer that is too large, and then the
+# transaction was applied. "invalid auth token" and the like say that the login is over, and nothing was done.
+CERTAINLY_EXHAUSTED = (NO_SPACE, TOO_LARGE, "trying to send message larger than max")
+LOGIN_OVER = ("invalid auth token", "revision of auth store is old", "user name is empty")
 T = TypeVar("T")
 Metadata = tuple[tuple[str, str], ...]
 
@@ -100,6 +103,10 @@ class Calls:
         """Return the calls to one endpoint alone."""
         return Calls([endpoint], self._login, self._tls)
 
+    def log_in_again(self) -> None:
+        """Have the next call log in anew."""
+        self._token = ""
+
     def close(self) -> None:
         """Close the channels."""
         for channel in self._channels:
@@ -112,8 +119,8 @@ class Calls:
         try:
             return call(channel, self._metadata(), seconds)
         except grpc.RpcError as error:
-            # Tokens expire, and a member that was started anew knows none: nothing was done.
-            if not self._login or "invalid auth token" not in _details(error):
+            # Tokens expire, change with etcd's users, and a member that was started anew knows none: nothing was done.
+            if not self._login or not any(text in _details(error) for text in LOGIN_OVER):
                 raise
             self._log_in(channel, seconds)
             return call(channel, self._metadata(), seconds)
@@ -129,11 +136,17 @@ class Calls:
     def _translated(self, error: grpc.RpcError, number: int) -> CoordinatorError:
         code, details = error.code(), _details(error)
         endpoint = self.endpoints[number]
-        if code in CERTAIN and TOO_MANY not in details:
+        if any(text in details for text in LOGIN_OVER):
+            self.log_in_again()
+        exhausted = code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        if code in CERTAIN or (exhausted and any(text in details.lower() for text in CERTAINLY_EXHAUSTED)):
             return Refused(f"etcd at {endpoint}: {_sentence(code, details)}")
         with self._lock:
             if self._current == number:
                 self._current = (number + 1) % len(self.endpoints)
+        if code == grpc.StatusCode.UNAVAILABLE and "connect" in details:
+            reason = details.rpartition(": ")[2]
+            return Unknown(f"etcd at {endpoint} does not answer ({reason}); check GOMR_COORDINATOR and that etcd runs")
         return Unknown(f"etcd at {endpoint}: {code.name}: {details or 'no answer'}")
 
     @staticmethod
@@ -148,7 +161,7 @@ def _details(error: grpc.RpcError) -> str:
 
 
 def _sentence(code: grpc.StatusCode, details: str) -> str:
-    if "database space exceeded" in details:
+    if NO_SPACE in details:
         return "its space is used up (NOSPACE): compact and defragment it, or raise --quota-backend-bytes"
     if "user name is empty" in details or "authentication failed" in details:
         return f"{details}; write etcd://USER:PASSWORD@host:2379"

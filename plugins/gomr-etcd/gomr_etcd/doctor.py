@@ -3,15 +3,17 @@
 import time
 from collections.abc import Iterator
 
+import grpc
+
 from gomr.backends import FAILURE, OK, WARNING, Finding
-from gomr.errors import CoordinatorError, Refused
+from gomr.errors import CoordinatorError
 from gomr_etcd.calls import CALL_SECONDS_MAX, Calls, rpc
 
 SPACE_WARNING_BYTES = 1024**3  # half of etcd's default quota of 2 GiB
 ROUND_TRIP_WARNING_SECONDS = 0.1
 WRITE_WARNING_SECONDS = 0.25  # a write waits for a sync of a majority's disks; etcd itself warns from 0.1 s on
 MEASURED = 10
-HISTORY_REVISIONS = 10_000  # with fewer, nothing can be said of compaction
+HISTORY_REVISIONS_MAX = 1_000_000  # some 500 MB of a job's claims and commits: far more than minutes of them
 PROBE_KEY = b"/gomr/v1/doctor-probe"
 
 
@@ -40,9 +42,7 @@ def _member(endpoint: str, member: Calls) -> Iterator[Finding]:
     if not status.leader:
         yield Finding(name, FAILURE, "it knows no leader: most members are down or cut off")
     elif alarms.alarms:
-        yield Finding(
-            name, FAILURE, "it has raised an alarm (NOSPACE): compact, defragment, then `etcdctl alarm disarm`"
-        )
+        yield Finding(name, FAILURE, _alarm({alarm.alarm for alarm in alarms.alarms}))
     elif status.dbSize > SPACE_WARNING_BYTES:
         yield Finding(name, WARNING, f"{size} are in use; its quota is 2 GiB unless --quota-backend-bytes says more")
     else:
@@ -66,23 +66,45 @@ def _latency(calls: Calls) -> Finding:
     return Finding("etcd latency", WARNING if slow else OK, text)
 
 
+def _alarm(kinds: set[int]) -> str:
+    """Return what an alarm means, and what to do about it."""
+    if rpc.CORRUPT in kinds:
+        return (
+            "it has raised the alarm CORRUPT: its data differs from its peers'; replace this member or restore a backup"
+        )
+    if rpc.NOSPACE in kinds:
+        return "it has raised the alarm NOSPACE: compact, defragment, then `etcdctl alarm disarm`"
+    return f"it has raised an alarm: {sorted(kinds)}; see `etcdctl alarm list`"
+
+
 def _compaction(calls: Calls) -> Finding:
-    """See whether old revisions are gone: etcd does not say whether it compacts by itself."""
+    """See how many revisions are kept: etcd does not say whether it compacts by itself."""
     name = "etcd auto-compaction"
     latest = calls.ask("KV", "Range", rpc.RangeRequest(key=PROBE_KEY), CALL_SECONDS_MAX).header.revision
-    if latest < HISTORY_REVISIONS:
-        return Finding(
-            name, OK, f"cannot be told yet at revision {latest}; run etcd with --auto-compaction-retention=5m"
-        )
-    try:
-        calls.ask("KV", "Range", rpc.RangeRequest(key=PROBE_KEY, revision=2), CALL_SECONDS_MAX)
-    except Refused as error:
-        if "compacted" in str(error):
-            return Finding(name, OK, "old revisions are compacted")
-        raise
+    compacted = _compacted_revision(calls)
+    kept = f"{latest - compacted} revisions are kept"
+    if compacted and latest - compacted < HISTORY_REVISIONS_MAX:
+        return Finding(name, OK, f"{kept}, older ones are compacted")
+    told = kept if compacted else f"nothing was compacted so far, {kept}"
     return Finding(
         name,
         WARNING,
-        f"all {latest} revisions are still there: it fills its quota some day; run etcd with "
-        "--auto-compaction-mode=periodic --auto-compaction-retention=5m",
+        f"{told}; where etcd runs without --auto-compaction-mode=periodic --auto-compaction-retention=5m, it fills "
+        "its quota some day",
     )
+
+
+def _compacted_revision(calls: Calls) -> int:
+    """Return the revision up to which history is gone: a watch of an older one is told; 0 for none."""
+    channel, metadata, translated = calls.channel()
+    create = rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=PROBE_KEY, start_revision=1))
+    stream = rpc.WatchStub(channel).Watch(iter([create]), metadata=metadata, timeout=CALL_SECONDS_MAX)
+    try:
+        for reply in stream:
+            if reply.compact_revision or not reply.created:
+                return int(reply.compact_revision)
+    except grpc.RpcError as error:
+        raise translated(error) from error
+    finally:
+        stream.cancel()
+    return 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from gomr.errors import CoordinatorError
+from gomr.errors import CoordinatorError, Unknown
 from gomr_etcd.calls import Calls, rpc
 
 RECONNECT_SECONDS = 1.0  # between tries, so that a server that is down costs nothing
@@ -61,6 +61,8 @@ class Watcher:
                 for reply in self._stream:
                     self._take(reply)
                     if reply.canceled:
+                        self._calls.log_in_again()  # a login that is over ends watches, and calls may all go well
+                        error = Unknown(f"etcd ended the watch: {reply.cancel_reason or 'no reason given'}")
                         break
             except grpc.RpcError as failure:
                 error = translated(failure)

@@ -10,28 +10,28 @@ from pathlib import Path
 
 import pytest
 from gomr_etcd import open_etcd
-from gomr_etcd.calls import Calls, rpc
+from gomr_etcd.calls import Calls, Login, rpc
 
 from gomr import urls
 from gomr.backends import FAILURE, OK, WARNING, Coordinator, Put, Range, Version
 from gomr.errors import ConfigurationError, CoordinatorError, Refused, Unknown
 from gomr.playground.etcd import EtcdServer
-from gomr.plugins import Plugins
+from gomr.testing import open_coordinator
 
 WAIT_SECONDS = 60.0
 
 
 def opened(url: str) -> Coordinator:
-    return Plugins().open_coordinator(url)
+    return open_coordinator(url)
 
 
-def eventually(check: Callable[[], bool]) -> float:
-    """Wait for `check` to hold, asking again what is Unknown; return how long it took."""
+def eventually(check: Callable[[], bool]) -> None:
+    """Wait for `check` to hold, asking again what is Unknown."""
     started = time.monotonic()
     while True:
         try:
             if check():
-                return time.monotonic() - started
+                return
         except Unknown:
             pass
         assert time.monotonic() < started + WAIT_SECONDS, "it did not happen"
@@ -80,7 +80,7 @@ def test_another_endpoint_takes_over_from_the_leader(own_etcd_of_three: EtcdServ
     coordinator.transact((), [Put("before", b"x", lease)])
     etcd.members[leader].send(broken)
     eventually(lambda: coordinator.transact((), [Put("after", b"x")], timeout_seconds=2.0).ok)
-    assert eventually(lambda: coordinator.keep_lease(lease) > 0) < WAIT_SECONDS
+    eventually(lambda: coordinator.keep_lease(lease) > 0)
     eventually(lambda: coordinator.transact((), [Range("a", "c", keys_only=True)]).found[0].count == 2)
     if broken == signal.SIGSTOP:
         etcd.members[leader].send(signal.SIGCONT)
@@ -147,7 +147,7 @@ def test_a_server_that_is_away_costs_no_processor_time(own_etcd: EtcdServer) -> 
     while time.monotonic() - started < 4.0:
         with pytest.raises(Unknown):
             coordinator.wait("q/", "q0", 10**9, 0.5)
-    assert time.process_time() - used < 2.0, "a busy loop"
+    assert time.process_time() - used < 0.8, "a busy loop"  # a fifth of a processor; measured 0.02 s
     coordinator.close()
 
 
@@ -172,29 +172,57 @@ def test_doctor_sees_what_hurts_later(own_etcd: EtcdServer) -> None:
     coordinator = opened(own_etcd.url)
     levels = {finding.check: finding.level for finding in coordinator.diagnose()}
     assert levels[f"etcd 127.0.0.1:{own_etcd.client_ports[0]}"] == OK
-    assert levels["etcd auto-compaction"] == OK
     calls = Calls([f"127.0.0.1:{own_etcd.client_ports[0]}"])
-    for _ in range(10_100):
+    for _ in range(100):
         calls.ask("KV", "Put", rpc.PutRequest(key=b"/other"), 5.0)
     (finding,) = [finding for finding in coordinator.diagnose() if finding.check == "etcd auto-compaction"]
-    assert (finding.level, "--auto-compaction-retention" in finding.detail) == (WARNING, True)
-    calls.ask("KV", "Compact", rpc.CompactionRequest(revision=10_000), 5.0)
+    assert (finding.level, "nothing was compacted so far" in finding.detail) == (WARNING, True)
+    calls.ask("KV", "Compact", rpc.CompactionRequest(revision=90), 5.0)
     (finding,) = [finding for finding in coordinator.diagnose() if finding.check == "etcd auto-compaction"]
-    assert (finding.level, finding.detail) == (OK, "old revisions are compacted")
+    assert (finding.level, "older ones are compacted" in finding.detail) == (OK, True)
     calls.close()
+    coordinator.close()
+
+
+@pytest.mark.parametrize(("alarm", "words"), [(rpc.CORRUPT, "CORRUPT: its data"), (rpc.NOSPACE, "NOSPACE: compact")])
+def test_an_alarm_is_told_by_its_kind(own_etcd: EtcdServer, alarm: int, words: str) -> None:
+    calls = Calls([f"127.0.0.1:{own_etcd.client_ports[0]}"])
+    calls.ask("Maintenance", "Alarm", rpc.AlarmRequest(action=rpc.AlarmRequest.ACTIVATE, alarm=alarm), 5.0)
+    coordinator = opened(own_etcd.url)
+    member = f"etcd 127.0.0.1:{own_etcd.client_ports[0]}"
+    (finding,) = [finding for finding in coordinator.diagnose() if finding.check == member]
+    assert (finding.level, words in finding.detail) == (FAILURE, True)
+    calls.close()
+    coordinator.close()
+
+
+def test_an_answer_that_is_too_large_is_unknown(own_etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC calls it RESOURCE_EXHAUSTED, as etcd does a full disk; but this transaction was applied."""
+    options = [("grpc.max_receive_message_length", 100_000)]
+    monkeypatch.setattr("gomr_etcd.calls.CHANNEL_OPTIONS", options)
+    coordinator = opened(own_etcd.url)
+    monkeypatch.undo()
+    coordinator.transact((), [Put("large", b"x" * 200_000)])
+    with pytest.raises(Unknown):
+        coordinator.transact((), [Put("applied", b"x"), Range("large")])
+    assert coordinator.transact((), [Range("applied")]).found[0].count == 1
     coordinator.close()
 
 
 def test_a_member_that_is_down_is_named(own_etcd_of_three: EtcdServer) -> None:
     own_etcd_of_three.members[1].kill()
     coordinator = opened(own_etcd_of_three.url)
-    down = [finding.check for finding in coordinator.diagnose() if finding.level == FAILURE]
-    assert down == [f"etcd 127.0.0.1:{own_etcd_of_three.client_ports[1]}"]
+
+    def down() -> list[str]:
+        return [finding.check for finding in coordinator.diagnose() if finding.level == FAILURE]
+
+    # Where it was the leader, the others know none for a moment.
+    eventually(lambda: down() == [f"etcd 127.0.0.1:{own_etcd_of_three.client_ports[1]}"])
     coordinator.close()
 
 
-def test_user_and_password(own_etcd: EtcdServer) -> None:
-    calls = Calls([f"127.0.0.1:{own_etcd.client_ports[0]}"])
+def enable_logins(etcd: EtcdServer) -> None:
+    calls = Calls([f"127.0.0.1:{etcd.client_ports[0]}"])
     for method, request in (
         ("UserAdd", rpc.AuthUserAddRequest(name="root", password="a secret")),
         ("RoleAdd", rpc.AuthRoleAddRequest(name="root")),
@@ -203,6 +231,32 @@ def test_user_and_password(own_etcd: EtcdServer) -> None:
     ):
         calls.ask("Auth", method, request, 5.0)
     calls.close()
+
+
+def test_a_change_of_users_ends_no_login(tmp_path: Path) -> None:
+    """With tokens of JWT, every change of a user makes all tokens old."""
+    for command in ("genrsa -out key.pem 2048", "rsa -in key.pem -pubout -out key.pub"):
+        subprocess.run(["openssl", *command.split()], cwd=tmp_path, capture_output=True, check=True)
+    token = f"jwt,pub-key={tmp_path}/key.pub,priv-key={tmp_path}/key.pem,sign-method=RS256,ttl=10m"
+    etcd = EtcdServer(tmp_path / "jwt", options=("--auth-token", token))
+    etcd.start()
+    try:
+        enable_logins(etcd)
+        host = f"127.0.0.1:{etcd.client_ports[0]}"
+        coordinator = opened(f"etcd://root:a%20secret@{host}")
+        lease = coordinator.grant_lease(30.0)
+        admin = Calls([host], Login("root", "a secret"))
+        admin.ask("Auth", "UserAdd", rpc.AuthUserAddRequest(name="another", password="x"), 5.0)
+        admin.close()
+        assert coordinator.transact((), [Put("k", b"x", lease), Range("k")]).found[0].count == 1
+        eventually(lambda: coordinator.keep_lease(lease) > 0)
+        coordinator.close()
+    finally:
+        etcd.stop()
+
+
+def test_user_and_password(own_etcd: EtcdServer) -> None:
+    enable_logins(own_etcd)
     host = f"127.0.0.1:{own_etcd.client_ports[0]}"
     coordinator = opened(f"etcd://root:a%20secret@{host}")
     lease = coordinator.grant_lease(30.0)

@@ -10,7 +10,7 @@ from gomr.errors import ConfigurationError
 from gomr.hookspecs import Backend, hookimpl
 from gomr.urls import URL
 
-OPTIONS = ("tag", "endpoint", "read_endpoint", "held_events", "tries")
+OPTIONS = ("tag", "endpoint", "read_endpoint", "held_events", "held_bytes", "tries")
 SEND_ENDPOINT = "https://logs-01.loggly.com"
 TAG = re.compile(r"[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*")  # letters, digits, dash, period, underscore
 
@@ -40,6 +40,7 @@ def open_loggly(url: URL) -> LogSink:
         _environment("TOKEN"),
         tag,
         held_events_max=_count(url, "held_events", 20_000),
+        held_bytes_max=_count(url, "held_bytes", 64 * 1024 * 1024),
         tries_max=_count(url, "tries", 8),
         account=Account(
             reading.rstrip("/"), _environment("USERNAME"), _environment("PASSWORD"), _environment("API_TOKEN")
@@ -48,8 +49,15 @@ def open_loggly(url: URL) -> LogSink:
 
 
 def _environment(name: str) -> str:
-    """Return GOMR_LOGGLY_<name>, or the historic LOGGLY_<name>."""
-    return os.environ.get(f"GOMR_LOGGLY_{name}") or os.environ.get(f"LOGGLY_{name}") or ""
+    """Return GOMR_LOGGLY_<name>, or the historic LOGGLY_<name>, without the newline that mounted secrets end with.
+
+    Raises ConfigurationError where it holds what no such value does.
+    """
+    variable = f"GOMR_LOGGLY_{name}" if os.environ.get(f"GOMR_LOGGLY_{name}") else f"LOGGLY_{name}"
+    text = os.environ.get(variable, "").rstrip("\r\n")
+    if not text.isprintable() or (" " in text and name != "PASSWORD"):
+        raise ConfigurationError(f"{variable} holds a space or a character that cannot be printed; set it anew")
+    return text
 
 
 def _count(url: URL, name: str, default: int) -> int:

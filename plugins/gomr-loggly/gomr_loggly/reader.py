@@ -51,8 +51,7 @@ class Account:
         while url:
             page = self._page(url)
             for item in page.get("events", []):
-                found = item.get("event", {}).get("json")
-                yield found if isinstance(found, dict) else {"event": "text", "line": str(item.get("logmsg", ""))}
+                yield _event(item)
             url = str(page.get("next") or "")
             if url and urlsplit(url)[:2] != urlsplit(self.address)[:2]:
                 raise UnavailableError("Loggly's next page lies on another host; the login is not sent there")
@@ -73,7 +72,7 @@ class Account:
             page = json.loads(body)
             if not isinstance(page, dict) or not isinstance(page.get("events", []), list):
                 raise ValueError("not a page of events")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnavailableError(f"Loggly answers what is not a page of events: {error}") from error
         return page
 
@@ -81,6 +80,14 @@ class Account:
         if self.api_token:
             return f"bearer {self.api_token}"
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+def _event(item: Any) -> Mapping[str, Any]:
+    """Return an event as it was sent, or the text of one that was no JSON."""
+    facts = item if isinstance(item, dict) else {}
+    event = facts.get("event")
+    sent = event.get("json") if isinstance(event, dict) else None
+    return sent if isinstance(sent, dict) else {"event": "text", "line": str(facts.get("logmsg", ""))}
 
 
 def _escaped(value: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from gomr.backends import LogSink
+from gomr.backends import FAILURE, OK, Finding, LogSink
 from gomr_loggly.http import request
 from gomr_loggly.reader import Account
 
@@ -30,11 +30,22 @@ class LogglySink(LogSink):
     takes_output = True
 
     def __init__(
-        self, endpoint: str, token: str, tag: str, *, held_events_max: int, tries_max: int, account: Account
+        self,
+        endpoint: str,
+        token: str,
+        tag: str,
+        *,
+        held_events_max: int,
+        held_bytes_max: int,
+        tries_max: int,
+        account: Account,
     ) -> None:
         self._url = f"{endpoint}/bulk/{token}/tag/{tag}/"
         self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._sending = 0  # events of the batch that is on its way
         self._held_events_max = held_events_max
+        self._held_bytes_max = held_bytes_max
         self._tries_max = tries_max
         self._account = account
         self._changed = threading.Condition()
@@ -58,29 +69,48 @@ class LogglySink(LogSink):
             return
         line = _line(event)
         with self._changed:
-            if len(self._held) >= self._held_events_max:
-                self._held.popleft()
-                self._dropped += 1
             self._held.append(line)
+            self._held_bytes += len(line)
+            while len(self._held) > self._held_events_max or self._held_bytes > self._held_bytes_max:
+                self._held_bytes -= len(self._held.popleft())
+                self._dropped += 1
             self._changed.notify()
 
     def read(self, match: Mapping[str, str], since_seconds: float) -> Iterator[Mapping[str, Any]]:
         """Yield what Loggly holds; an event is there a few minutes after it was sent."""
         return self._account.events(match, since_seconds)
 
+    def diagnose(self) -> Iterator[Finding]:
+        """Say which settings are there; whether Loggly takes them shows when something is sent."""
+        if self._useless:
+            yield Finding("loggly", FAILURE, f"{self._useless}: nothing is sent")
+        else:
+            reading = "can be read" if self.can_read else "cannot be read: LOGGLY_ACCOUNT or a login is not set"
+            yield Finding("loggly", OK, f"events are sent, and {reading}")
+
     def close(self, timeout_seconds: float) -> None:
-        """Send what is held, for at most `timeout_seconds`."""
+        """Send what is held, for at most `timeout_seconds`; say how many events are lost at the end of it."""
         self._closing.set()
         with self._changed:
             self._changed.notify()
         self._thread.join(timeout_seconds)
+        with self._changed:
+            lost = len(self._held) + self._sending
+            self._held.clear()
+            self._sending = self._held_bytes = 0
+        if lost:
+            _log.warning("loggly.lost", count=lost, error=f"not sent within the {timeout_seconds:g} s of the end")
 
     def _run(self) -> None:
         while True:
             batch = self._next_batch()
             if not batch:
                 return
-            self._send(batch)
+            try:
+                self._send(batch)
+            except Exception as error:  # the thread must live on; the text of the error may hold the token
+                _log.error("loggly.failed", error=type(error).__name__)
+            self._sending = 0
 
     def _next_batch(self) -> bytes:
         """Wait for events, a little longer for more of them, and return a request's worth; nothing at the end."""
@@ -94,14 +124,17 @@ class LogglySink(LogSink):
                     break
                 self._changed.wait(left)
             if self._dropped:
-                message = {"event": "loggly.dropped", "level": "warning", "count": self._dropped}
-                self._held.appendleft(_line(message))
+                message = _line({"event": "loggly.dropped", "level": "warning", "count": self._dropped})
+                self._held.appendleft(message)
+                self._held_bytes += len(message)
                 self._dropped = 0
             lines: list[bytes] = []
             size = 0
             while self._held and len(lines) < BATCH_EVENTS_MAX and size + len(self._held[0]) + 1 <= BATCH_BYTES_MAX:
                 lines.append(self._held.popleft())
                 size += len(lines[-1]) + 1
+                self._held_bytes -= len(lines[-1])
+            self._sending = len(lines)
         return b"\n".join(lines)
 
     def _send(self, batch: bytes) -> None:
@@ -129,6 +162,7 @@ class LogglySink(LogSink):
         with self._changed:
             said, self._said = self._said, True
             self._held.clear()
+            self._held_bytes = 0
         if not said:
             _log.error("loggly.refused", error=problem)
 

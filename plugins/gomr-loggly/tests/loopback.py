@@ -39,6 +39,16 @@ class Loopback:
 
             def answer(self, status: int, body: dict[str, Any]) -> None:
                 data = json.dumps(body).encode()
+                if status == -1:  # the body breaks off
+                    self.send_response(503)
+                    self.send_header("Content-Length", "1000")
+                    self.end_headers()
+                    self.close_connection = True
+                    return
+                if status == -2:  # no HTTP at all
+                    self.wfile.write(b"220 mail is served here\r\n")
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

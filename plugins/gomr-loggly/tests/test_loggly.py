@@ -12,7 +12,7 @@ from loopback import API_TOKEN, PASSWORD, TOKEN, USERNAME, Loopback
 
 import gomr.urls
 from gomr import logs
-from gomr.backends import LogSink
+from gomr.backends import FAILURE, OK, LogSink
 from gomr.errors import ConfigurationError, UnavailableError
 from gomr.testing import LogSinkConformance
 
@@ -124,6 +124,71 @@ def test_a_full_queue_drops_the_oldest_and_says_how_many(loopback: Loopback) -> 
     assert events[0] == {"event": "first"}
     assert events[1] == {"event": "loggly.dropped", "level": "warning", "count": 15}
     assert [event["number"] for event in events[2:]] == list(range(15, 25))
+
+
+def test_a_token_with_a_newline_is_used_without_it(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGGLY_TOKEN", f"{TOKEN}\n")
+    sink = opened(loopback)
+    sink.emit({"event": "one"})
+    sink.close(CLOSE_SECONDS)
+    assert len(loopback.events) == 1
+    monkeypatch.setenv("LOGGLY_TOKEN", "two words")
+    with pytest.raises(ConfigurationError, match="LOGGLY_TOKEN holds a space") as caught:
+        opened(loopback)
+    assert "two words" not in str(caught.value)
+
+
+def test_broken_answers_end_nothing(loopback: Loopback) -> None:
+    """An answer whose body breaks off, or that is no HTTP, is one more failure that may pass."""
+    loopback.failures = [-1, -2]
+    sink = opened(loopback)
+    sink.emit({"event": "one"})
+    sink.close(60.0)
+    assert [event["event"]["json"]["event"] for event in loopback.events] == ["one"]
+
+
+def test_memory_is_bounded_too(loopback: Loopback) -> None:
+    sink = opened(loopback, "&held_bytes=1000000")
+    with loopback.lock:
+        sink.emit({"event": "first"})
+        time.sleep(2.5)
+        for number in range(30):
+            sink.emit({"event": "long", "number": number, "line": "x" * 100_000})
+    sink.close(CLOSE_SECONDS)
+    events = [event["event"]["json"] for event in loopback.events]
+    assert [event.get("number") for event in events] == [None, None, *range(21, 30)]
+    assert events[1]["count"] == 21
+
+
+def test_what_is_lost_at_the_end_is_said(loopback: Loopback) -> None:
+    said: list[Any] = []
+
+    class Listener(LogSink):
+        def emit(self, event: Any) -> None:
+            said.append(event)
+
+    sink = opened(loopback)
+    logs.configure([Listener()])
+    try:
+        with loopback.lock:
+            for _ in range(3):
+                sink.emit({"event": "one"})
+            sink.close(0.1)
+    finally:
+        structlog.reset_defaults()
+    (lost,) = [event for event in said if event["event"] == "loggly.lost"]
+    assert lost["count"] == 3
+
+
+def test_doctor_names_a_missing_token(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = opened(loopback)
+    assert [finding.level for finding in sink.diagnose()] == [OK]
+    sink.close(CLOSE_SECONDS)
+    monkeypatch.delenv("LOGGLY_TOKEN")
+    sink = opened(loopback)
+    (finding,) = sink.diagnose()
+    assert (finding.level, "LOGGLY_TOKEN is not set" in finding.detail) == (FAILURE, True)
+    sink.close(CLOSE_SECONDS)
 
 
 def test_pages_are_followed_to_the_end(loopback: Loopback) -> None:

@@ -12,7 +12,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from gomr.backends import checked_key
-from gomr_s3.errors import translated
+from gomr_s3.errors import BrokenBody, translated
 
 KINDS = {"GetObject": "get", "HeadObject": "head", "ListObjectsV2": "list"}
 T = TypeVar("T")
@@ -50,13 +50,13 @@ class Bucket:
             raise translated(error, self.name, key or "", self.endpoint) from error
 
     def get(self, key: str, **arguments: Any) -> tuple[dict[str, Any], bytes]:
-        """Make a GET request; return its answer and the whole body. Raises StorageError."""
+        """Make a GET request; return its answer and the whole body. Raises StorageError, of them BrokenBody."""
         answer = self.call("get_object", key, **arguments)
         try:
             with answer["Body"] as body:
                 data: bytes = body.read()
         except (BotoCoreError, HTTPError) as error:
-            raise translated(error, self.name, key, self.endpoint) from error
+            raise BrokenBody(str(translated(error, self.name, key, self.endpoint))) from error
         self.count("get", len(data), 0)
         return answer, data
 

@@ -28,6 +28,9 @@ MOMENTARY = {
     "BadDigest",
     "XAmzContentSHA256Mismatch",
     "IncompleteBody",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+    "NoSuchUpload",  # ended by somebody, or by a lifecycle rule: the next try starts a new one
 }
 CREDENTIALS = {
     "ExpiredToken": "the credentials have expired; get new ones",
@@ -39,7 +42,11 @@ CREDENTIALS = {
     "RequestTimeTooSkewed": "this machine's clock is more than 15 minutes off; set it",
 }
 REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"}
-INTERRUPTED = (BotoReadTimeout, ResponseStreamingError, HTTPError)  # a body broke off; only requests are tried again
+INTERRUPTED = (BotoReadTimeout, ResponseStreamingError, HTTPError)  # how a body that broke off may be told
+
+
+class BrokenBody(Unavailable):
+    """A body broke off. boto3 tries requests again by itself, and no bodies."""
 
 
 def code_of(error: BaseException | None) -> str:
@@ -69,7 +76,7 @@ def _of_answer(error: ClientError, bucket: str, place: str, endpoint: str) -> St
     answer: dict[str, Any] = error.response
     code = code_of(error)
     status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in ("NoSuchKey", "404", "NotFound"):
+    if code == "NoSuchKey" or (code in ("404", "NotFound") and error.operation_name == "HeadObject"):
         return NotFound(f"{place}: no such object")
     if code == "NoSuchBucket":
         return Denied(f"s3://{bucket}: no such bucket at {endpoint}; create it, or check its name and the endpoint")
@@ -84,8 +91,11 @@ def _of_answer(error: ClientError, bucket: str, place: str, endpoint: str) -> St
         if not code or code.isdigit():  # a proxy's error, or another kind of server
             return Unavailable(f"{place}: {endpoint} answers {status} without an S3 error; check the endpoint")
         return Unavailable(f"{place}: the server says {code}")
+    action, message = error.operation_name, answer.get("Error", {}).get("Message", "")
     if status == 403 or code in ("AccessDenied", "AllAccessDisabled"):
-        action = error.operation_name
-        return Denied(f"{place}: access denied to {action}; check the credentials and the bucket's policy")
-    message = answer.get("Error", {}).get("Message", "")
-    return Denied(f"{place}: {error.operation_name}: {code} {message}".rstrip())
+        sentence = f"{place}: access denied to {action}; check the credentials and the bucket's policy"
+    elif status in (404, 405) and code in ("", str(status)):  # an S3 server says more, but in answer to HEAD
+        sentence = f"s3://{bucket}: {endpoint} does not speak S3 (it answers {status}); check the endpoint"
+    else:
+        sentence = f"{place}: {action}: {code} {message}".rstrip()
+    return Denied(sentence)

@@ -14,7 +14,7 @@ from gomr.backends import Finding, ObjectInfo, Storage, Writer, checked_key
 from gomr.errors import Denied, NotFound, StorageError, Unavailable
 from gomr_s3 import Limits, probe
 from gomr_s3.bucket import Bucket
-from gomr_s3.errors import INTERRUPTED, code_of
+from gomr_s3.errors import BrokenBody, code_of
 from gomr_s3.writer import S3Writer
 
 DELETE_KEYS_MAX = 1000  # of one request, by the protocol
@@ -88,8 +88,6 @@ class S3Storage(Storage):
         try:
             self._bucket.put(key, data, IfNoneMatch="*", Metadata={NONCE: nonce})
         except StorageError as error:
-            if code_of(error) == "ConditionalRequestConflict":  # another write of the key is under way
-                raise Unavailable(str(error)) from error
             if code_of(error) != "PreconditionFailed":
                 raise
             return self._is_ours(key, nonce)
@@ -156,7 +154,7 @@ class S3Storage(Storage):
                     return self._nothing_of(key)
                 if code_of(error) in ("PreconditionFailed", "412"):
                     raise Unavailable(f"s3://{self._bucket.name}/{key}: changed while it was read") from error
-                if not isinstance(error.__cause__, INTERRUPTED) or tries == self._limits.tries:
+                if not isinstance(error, BrokenBody) or tries == self._limits.tries:
                     raise
             seconds = min(RETRY_SECONDS_MAX, RETRY_SECONDS_FIRST * 2**tries)
             time.sleep(random.random() * seconds)  # noqa: S311 - jitter, not a secret

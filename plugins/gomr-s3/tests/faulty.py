@@ -53,6 +53,9 @@ class Faulty:
             text = ERROR.format(code=code, more="".join(map(str, more))).encode()
             self.answer(handler, int(str(status)), {"Content-Type": "application/xml"}, text)
             return
+        if kind == "nothing":
+            self.answer(handler, int(str(fault[1])), {"Content-Type": "text/html"}, b"<html>no such page</html>")
+            return
         if kind == "garbage":
             self.answer(handler, 200, {"Content-Type": "text/html"}, b"<html>not S3</html")
             return

@@ -16,7 +16,7 @@ from gomr_s3 import open_s3
 from gomr import urls
 from gomr.backends import FAILURE, OK, Storage
 from gomr.errors import ConfigurationError, Denied, NotFound, Unavailable
-from gomr.plugins import Plugins
+from gomr.testing import open_storage
 
 MIB = 2**20
 
@@ -31,7 +31,7 @@ def faulty(s3_server_url: str) -> Iterator[Faulty]:
 @pytest.fixture
 def storage(s3_url: str, faulty: Faulty) -> Iterator[Storage]:
     """A storage behind the proxy."""
-    storage = Plugins().open_storage(behind(s3_url, faulty))
+    storage = open_storage(behind(s3_url, faulty))
     yield storage
     storage.close()
 
@@ -78,11 +78,16 @@ def test_tries_are_counted(storage: Storage, faulty: Faulty) -> None:
 
 
 def test_an_ill_server_is_unavailable_in_the_end(s3_url: str, faulty: Faulty) -> None:
-    storage = Plugins().open_storage(f"{behind(s3_url, faulty)}&tries=2")
+    storage = open_storage(f"{behind(s3_url, faulty)}&tries=2")
     faulty.faults = [("status", 503, "SlowDown")] * 2
     with pytest.raises(Unavailable, match="SlowDown"):
         storage.read("key")
+    storage.put("key", b"12345")
     faulty.faults = [("truncate",)] * 2
+    before = storage.requests.counts()["get"]
+    with pytest.raises(Unavailable, match="does not answer"):
+        storage.read("key")
+    assert storage.requests.counts()["get"] - before == 2
     storage.close()
 
 
@@ -149,7 +154,7 @@ def test_a_body_that_was_changed_on_its_way_is_refused(
 
 def answered(url: str, faulty: Faulty, *fault: object) -> str:
     """Return the error for one answer."""
-    storage = Plugins().open_storage(behind(url, faulty))
+    storage = open_storage(behind(url, faulty))
     faulty.faults = [fault] * 8  # boto3 tries some of them again, in another region
     try:
         with pytest.raises(Denied) as caught:
@@ -165,7 +170,7 @@ def test_errors_are_sentences(s3_url: str, s3_server_url: str, faulty: Faulty) -
     endpoint = url.options["endpoint"]
 
     def refused(text: str) -> str:
-        storage = Plugins().open_storage(text)
+        storage = open_storage(text)
         try:
             with pytest.raises(Denied) as caught:
                 storage.read("key")
@@ -187,7 +192,7 @@ def test_errors_are_sentences(s3_url: str, s3_server_url: str, faulty: Faulty) -
 
 
 def unavailable(text: str) -> str:
-    storage = Plugins().open_storage(text)
+    storage = open_storage(text)
     try:
         with pytest.raises(Unavailable) as caught:
             storage.read("key")
@@ -197,11 +202,40 @@ def unavailable(text: str) -> str:
 
 
 def test_a_server_that_is_not_s3_is_named(s3_url: str, faulty: Faulty) -> None:
-    storage = Plugins().open_storage(behind(s3_url, faulty))
+    storage = open_storage(behind(s3_url, faulty))
     faulty.faults = [("garbage",)] * 20
     with pytest.raises(Unavailable, match="without an S3 error; check the endpoint"):
         list(storage.list(""))
     storage.close()
+
+
+def test_a_web_server_is_no_s3_server(s3_url: str, faulty: Faulty) -> None:
+    """It answers 404 and a page: that is no missing object."""
+    storage = open_storage(behind(s3_url, faulty))
+    for call in (lambda: storage.read("key"), lambda: storage.put("key", b"x"), lambda: list(storage.list(""))):
+        faulty.faults = [("nothing", 404)] * 6
+        with pytest.raises(Denied, match="does not speak S3"):
+            call()
+    faulty.faults = []
+    storage.close()
+
+
+def test_a_request_without_an_answer_is_tried_so_often_and_no_more(s3_url: str, faulty: Faulty) -> None:
+    storage = open_storage(f"{behind(s3_url, faulty)}&tries=2".replace("timeout_seconds=2", "timeout_seconds=1"))
+    faulty.faults = [("stall", 2)] * 20
+    with pytest.raises(Unavailable):
+        storage.read("key")
+    assert len(faulty.requests) == 2
+    faulty.faults = []
+    storage.close()
+
+
+@pytest.mark.parametrize("text", ["s3://KEY:wJal/rXUt@bucket", "s3://KEY:wJal/rXUt@bucket/prefix?region=x"])
+def test_a_slash_in_a_secret_is_not_printed(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="%2F") as caught:
+        open_storage(text)
+    assert "wJal" not in str(caught.value)
+    assert "rXUt" not in str(caught.value)
 
 
 def test_without_credentials_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -222,7 +256,7 @@ def test_the_usual_variables_are_read(s3_server_url: str, s3_url: str, monkeypat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", url.password)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url.options["endpoint"])
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    storage = Plugins().open_storage(f"s3://{url.host}{url.path}")
+    storage = open_storage(f"s3://{url.host}{url.path}")
     storage.put("key", b"x")
     assert storage.read("key") == b"x"
     storage.close()
@@ -273,7 +307,7 @@ def lying_server(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_server_that_lies_is_found_out(lying_server: str) -> None:
-    storage = Plugins().open_storage(lying_server)
+    storage = open_storage(lying_server)
     assert not storage.creates_exclusively
     (finding,) = [finding for finding in storage.diagnose() if finding.check == "s3 put-if-absent"]
     assert finding.level == FAILURE
@@ -288,10 +322,10 @@ def test_doctor_refuses_a_server_that_lies(lying_server: str, tmp_path: Path) ->
         [sys.executable, "-m", "gomr.cli", "doctor"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 5, done.stderr
-    assert "FAIL  s3 put-if-absent: the server accepts If-None-Match and overwrites" in done.stdout
+    assert "FAIL  s3 put-if-absent: the server does not keep If-None-Match, or" in done.stdout
 
 
 def test_doctor_is_content_with_an_honest_server(s3_url: str) -> None:
-    storage = Plugins().open_storage(s3_url)
+    storage = open_storage(s3_url)
     assert {finding.level for finding in storage.diagnose()} == {OK}
     storage.close()
