@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,11 +15,11 @@ import structlog
 from gomr import logs, results
 from gomr.build import Built, build
 from gomr.config import Config
-from gomr.errors import ConfigurationError, UsageError, WaitTimeout
+from gomr.errors import UnavailableError, UsageError, WaitTimeout
 from gomr.executables import describe, environment, file_digest
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
-from gomr.model import RUNNING, JobHead, JobRecord, WorkerRecord
+from gomr.model import LIVE, JobHead, JobRecord, WorkerRecord
 from gomr.options import JobOptions, checked_params
 from gomr.planning import Inputs, cut, partitions_for
 from gomr.plugins import Plugins
@@ -28,6 +29,7 @@ from gomr.scheduling.status import JobStatus, TaskStatus
 from gomr.scheduling.submit import Submitted, new_job_id, submit
 from gomr.scheduling.uploads import OnUpload
 from gomr.urls import parse
+from gomr.worker.process_executor import ProcessExecutor
 from gomr.worker.settings import WorkerSettings
 from gomr.worker.worker import Worker
 
@@ -135,10 +137,10 @@ class Client:
             now = self.status(job)
             if on_look is not None:
                 on_look(now)
-            if now.state != RUNNING:
+            if now.state not in LIVE:
                 return now
             if deadline is not None and time.monotonic() > deadline:
-                raise WaitTimeout(f"job {job} is still running; it goes on: gomr status {job}")
+                raise WaitTimeout(f"job {job} is still {now.state}; it goes on: gomr status {job}")
             time.sleep(pause)
             pause = min(1.3 * pause, WAIT_SECONDS_MAX)
 
@@ -157,6 +159,10 @@ class Client:
     def workers(self) -> dict[str, WorkerRecord]:
         """Return the live workers by id."""
         return status.workers(self.cluster)
+
+    def skipped(self, job: str) -> Iterator[bytes]:
+        """Yield the records that a job gave up, as lines of JSON: source, record_number, record."""
+        return results.skipped_records(self.cluster, job)
 
     def read_result(self, job: str) -> Iterator[bytes]:
         """Yield the bytes of a job's result. Raises JobFailed, JobCancelled, NotFoundError where there is none."""
@@ -178,8 +184,6 @@ class Client:
         urls = [url for url in self.config.items("logs") or [] if parse(url).scheme == sink] or [sink]
         reader = self.plugins.open_log_sink(urls[0])
         try:
-            if not reader.can_read:
-                raise ConfigurationError(f"{sink}: this log sink gives nothing back, or lacks the settings to read")
             stage, index = parse_task(task)
             match = {"job": job, **({"stage": stage} if stage else {}), **({"task": str(index)} if stage else {})}
             yield from reader.read(match, since_seconds)
@@ -190,13 +194,22 @@ class Client:
         """Cancel a job; return the state it has now."""
         return control.cancel(self.cluster, job)
 
+    def pause(self, job: str) -> None:
+        """Have no more tasks of a job started; those that run go on to their end."""
+        control.pause(self.cluster, job)
+
+    def resume(self, job: str) -> None:
+        """Go on with a paused job."""
+        control.resume(self.cluster, job)
+
     def rerun(self, job: str) -> None:
         """Open a failed or cancelled job again; its finished tasks count."""
         control.rerun(self.cluster, job)
 
     def remove(self, job: str) -> None:
         """Delete an ended job and all its objects."""
-        control.remove(self.cluster, job)
+        if not control.remove(self.cluster, job):
+            raise UnavailableError(f"job {job} is being removed, or submitted, by somebody else; try again in a minute")
 
     def find(self, text: str) -> str:
         """Return the one job whose id is or starts with `text`."""
@@ -215,7 +228,8 @@ class Client:
             sinks = [self.plugins.open_log_sink(url) for url in self.config.items("logs") or []]
             logs.configure(sinks, self.config.text("log_level"))
         _log.info("plugins.loaded", plugins=[str(info) for info in self.plugins.loaded()])
-        return Worker(cluster, self.plugins, settings or self.worker_settings())
+        chosen = settings or self.worker_settings()
+        return Worker(cluster, chosen, partial(ProcessExecutor, cluster, self.plugins, chosen))
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:
         """Return the settings of a worker, with this configuration's folders."""
@@ -251,6 +265,9 @@ class Client:
         partitions = options.partitions or facts.get("partitions") or partitions_for(sum(item.size for item in inputs))
         return JobRecord(
             job=new_job_id(name, options.idempotency_key),
+            priority=options.priority,
+            backups=options.backups,
+            max_skipped=options.max_skipped,
             name=name,
             executable=digest,
             describe=dict(facts),

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ class ExecutableRefused(UsageError):
     """The file is not an executable that keeps the job contract, or not one for this machine."""
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in lower-case hexadecimal. Raises NotFoundError."""
+def file_digest(path: Path, on_bytes: Callable[[int], None] = lambda _position: None) -> str:
+    """Return the SHA-256 of a file, in lower-case hexadecimal; `on_bytes` hears how far it is. Raises NotFoundError."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while data := file.read(COPY_BYTES):
                 digest.update(data)
+                on_bytes(file.tell())
     except OSError as error:
         raise NotFoundError(f"{path}: {error.strerror}") from error
     return digest.hexdigest()

@@ -5,15 +5,18 @@ storage holds a job's full record and the facts of its finished tasks.
 """
 
 import dataclasses
+import functools
 import json
+import types
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from gomr.errors import GomrError
 
 RECORD_FORMAT = 1  # the number of this layout; a worker leaves jobs of a higher one alone
 
-RUNNING, DONE, FAILED, CANCELLED, REMOVING = "running", "done", "failed", "cancelled", "removing"
+RUNNING, PAUSED, DONE, FAILED, CANCELLED, REMOVING = "running", "paused", "done", "failed", "cancelled", "removing"
+LIVE = (RUNNING, PAUSED)
 ENDED = (DONE, FAILED, CANCELLED)
 OPEN, CLOSED, STOPPED = "open", "closed", "stopped"
 ATTEMPT_RUNS, ATTEMPT_WAITS = "run", "wait"
@@ -33,10 +36,25 @@ class Record:
         """Read a record; fields that this version does not know are dropped. Raises GomrError for no record."""
         try:
             facts = json.loads(data)
-            names = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
-            return cls(**{name: value for name, value in facts.items() if name in names})
-        except (ValueError, TypeError, AttributeError) as error:
+            kinds = _kinds(cls)  # type: ignore[arg-type] # a class is hashable
+            known = {name: value for name, value in facts.items() if name in kinds}
+            for name, value in known.items():
+                if not isinstance(value, kinds[name]):
+                    raise TypeError(f"{name} is a {type(value).__name__}")
+            return cls(**known)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise GomrError(f"a damaged {cls.__name__} in the coordinator or the storage: {error}") from error
+
+
+@functools.cache
+def _kinds(record: Any) -> dict[str, tuple[type, ...]]:
+    """Return the types that each field of a record takes in JSON; what is inside lists and objects is not looked at."""
+    kinds = {}
+    for name, hint in get_type_hints(record).items():
+        options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        found = tuple(get_origin(option) or option for option in options)
+        kinds[name] = (float, int) if found == (float,) else found
+    return kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +73,9 @@ class JobHead(Record):
     finished_seconds: float = 0.0
     error: dict[str, Any] = field(default_factory=dict)
     rerun: str = ""
+    priority: int = 5
+    backups: bool = True
+    max_skipped: int = 0
     format: int = RECORD_FORMAT
 
 
@@ -90,6 +111,14 @@ class TaskRecord(Record):
     not_before_seconds: float = 0.0
     delay_seconds: float = 0.0
     error: dict[str, Any] = field(default_factory=dict)
+    backup: bool = False
+    skip: list[list[Any]] = field(default_factory=list)  # records that failed twice, each [source, number]
+    trace: bool = False  # whether the process is to say which record it is at, for an earlier one died
+
+    @property
+    def attempt_name(self) -> str:
+        """The attempt's name for people and logs: its number, and whether it is a backup."""
+        return f"{self.attempt}-backup" if self.backup else str(self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +143,12 @@ class DoneRecord(Record):
     failures: int = 0
     losses: int = 0
     requests: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the attempt took."""
+        return self.fetch_seconds + self.run_seconds + self.write_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +207,9 @@ class JobRecord(Record):
     created_seconds: float
     submitter: str
     version: str
+    priority: int = 5
+    backups: bool = True
+    max_skipped: int = 0
     format: int = RECORD_FORMAT
 
     def input(self, number: int) -> Input:

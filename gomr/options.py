@@ -10,11 +10,13 @@ from gomr.job.definition import PARTITIONS_MAX
 from gomr.job.outputs import OUTPUT_FORMATS
 from gomr.planning import SPLIT_BYTES
 from gomr.scheduling.attempts import ATTEMPTS_MAX
+from gomr.scheduling.keys import PRIORITY_MAX
 
 MEMORY_BYTES = 512 * 1024 * 1024  # what a task may collect and sort in; the spill budget is a share of it
 MEMORY_BYTES_MIN = 8 * 1024 * 1024
 TASK_SECONDS = 3600.0  # a task of an hour has either far too much to do, or hangs
 ATTEMPTS_LIMIT = 100
+PRIORITY = 5  # jobs of one priority share the slots; lower ones wait for higher ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class JobOptions:
     attempts_max: int = ATTEMPTS_MAX
     output_format: str = ""
     idempotency_key: str = ""
+    priority: int = PRIORITY
+    backups: bool = True
+    max_skipped: int = 0
 
     def __post_init__(self) -> None:
         """Raise UsageError for what no job can have."""
@@ -43,6 +48,10 @@ class JobOptions:
             raise UsageError(f"--task-timeout {self.task_seconds:g}: a task needs some time")
         if not 1 <= self.attempts_max <= ATTEMPTS_LIMIT:
             raise UsageError(f"--max-attempts {self.attempts_max}: a task has 1 to {ATTEMPTS_LIMIT}")
+        if self.max_skipped < 0:
+            raise UsageError(f"--max-skipped {self.max_skipped}: it is 0 (none) or more")
+        if not 0 <= self.priority <= PRIORITY_MAX:
+            raise UsageError(f"--priority {self.priority}: it is 0 to {PRIORITY_MAX}, the highest first")
         if self.output_format and self.output_format not in OUTPUT_FORMATS:
             raise UsageError(f"--format {self.output_format!r}: it is one of {', '.join(OUTPUT_FORMATS)}")
 

@@ -13,7 +13,7 @@ from gomr.errors import GomrError, JobCancelled, JobFailed, NotFoundError, Unava
 from gomr.model import CANCELLED, DONE, FAILED, JobHead
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
-from gomr.scheduling.stages import finished_tasks
+from gomr.scheduling.stages import finished_tasks, folded_tasks
 
 STANDARD_OUTPUT = "-"
 DOWNLOADS_MAX = 8  # parts on their way at a time
@@ -103,6 +103,15 @@ def _download(cluster: Cluster, parts: list[_Part], target: int) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def skipped_records(cluster: Cluster, job: str) -> Iterator[bytes]:
+    """Yield the records that the counted attempts of a job set aside, as lines of JSON. Raises NotFoundError."""
+    head, _ = cluster.head(job)
+    for stage in head.stages:
+        for task in folded_tasks(cluster, job, stage):
+            if task.done.skipped:
+                yield cluster.storage.read(keys.skipped_records(job, stage, task.index, task.done.nonce))
 
 
 def refuse_unless_done(job: str, head: JobHead) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from gomr.builtin.file import FileStorage
+from gomr.builtin.sqlite import SqliteCoordinator
 from gomr.client import Client
 from gomr.config import Config
 from gomr.options import JobOptions
+from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.status import JobStatus
 
 JOBS = Path(__file__).parent / "jobs"
@@ -41,6 +44,23 @@ def environment(tmp_path: Path, builds: Path) -> dict[str, str]:
         "GOMR_SCRATCH_DIR": str(tmp_path / "scratch"),
         "LANG": "C.UTF-8",
     }
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster of its own, for tests of the protocol."""
+    cluster = Cluster(FileStorage(tmp_path / "storage"), SqliteCoordinator(tmp_path / "c.db"))
+    cluster.identify()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def executable(tmp_path: Path) -> Path:
+    """A file that is never executed."""
+    path = tmp_path / "executable"
+    path.write_bytes(b"some program")
+    return path
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -173,7 +174,8 @@ def test_inputs_lie_in_any_bucket_of_the_server(
     make_machines: MakeMachines, s3_url: str, etcd_url: str, inputs: Sequence[Path], expected: bytes
 ) -> None:
     """An input in another bucket is read in its place, with the options and the login of the cluster's own URL."""
-    url = urls.parse(s3_url)
+    url = replace(urls.parse(s3_url), host=f"other-{secrets.token_hex(4)}")
+    make_bucket(url)
     other = Plugins().open_storage(replace(url, path="/logs/2026"))
     for number, path in enumerate(inputs):
         name = f"{number % 12:02d}/{path.name}.gz"
@@ -191,6 +193,54 @@ def test_inputs_lie_in_any_bucket_of_the_server(
     assert "no such input" in gone.stderr
     other.delete([info.key for info in other.list("")])
     other.close()
+
+
+def make_bucket(url: urls.URL) -> None:
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=url.options["endpoint"],
+        aws_access_key_id=url.username,
+        aws_secret_access_key=url.password,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=url.host)
+    client.close()
+
+
+def test_a_result_that_was_damaged_in_the_storage_is_refused(
+    make_machines: MakeMachines, s3_url: str, etcd_url: str, inputs: Sequence[Path]
+) -> None:
+    machines = make_machines(s3_url, etcd_url)
+    machines.workers(1)
+    job = machines.submitter("submit", WORDS, inputs[0], "--partitions", 1).stdout.strip()
+    assert machines.result(job)
+    storage = Plugins().open_storage(s3_url)
+    (part,) = [info.key for info in storage.list(f"jobs/{job}/1-reduce/") if info.key.split("/")[3].isdigit()]
+    good = storage.read(part)
+    storage.put(part, bytes([good[0] ^ 1]) + good[1:])
+    storage.close()
+    refused = machines.submitter("result", job, "-o", "damaged.tsv", status=1)
+    assert f"part 0 of the result of {job} is damaged in the storage" in refused.stderr
+    assert not (machines.submitter.folder / "damaged.tsv").exists()
+
+
+def test_an_input_that_was_deleted_fails_its_job_at_once(
+    make_machines: MakeMachines, s3_url: str, etcd_url: str, inputs: Sequence[Path]
+) -> None:
+    """Its reason names the input; no machine is blamed, and nothing is tried again."""
+    machines = make_machines(s3_url, etcd_url)
+    url = urls.parse(s3_url)
+    storage = Plugins().open_storage(replace(url, path="/deleted"))
+    storage.put("in.txt", b"some words")
+    job = machines.submitter("submit", WORDS, f"s3://{url.host}/deleted/in.txt").stdout.strip()
+    storage.delete(["in.txt"])
+    storage.close()
+    machines.workers(1)
+    machines.submitter("status", job, "--watch", status=None)
+    error = machines.status(job)["error"]
+    assert (error["kind"], error["attempt"], "deleted after" in error["message"]) == ("input", 1, True)
 
 
 def test_gc_takes_the_inputs_that_no_job_names(
@@ -238,9 +288,10 @@ def test_few_transactions_a_task(make_machines: MakeMachines, own_etcd: EtcdServ
     submitted = machines.submitter("submit", pex, path, "--split-size", 11)
     job = submitted.stdout.strip()
     before = transactions(own_etcd)
-    worker = machines.machine("worker")
-    machines.started = [worker]
-    worker("worker", "--once", "--slots", 2)
+    machines.started = [machines.machine(f"worker-{number}") for number in range(3)]
+    workers = [machine.start("worker", "--once", "--slots", 2) for machine in machines.started]
+    for process in workers:
+        assert process.wait(WAIT_SECONDS) == 0
     used = transactions(own_etcd) - before
     status = machines.status(job)
     assert (status["state"], status["stages"][0]["tasks"]) == ("done", 1000)
@@ -256,8 +307,7 @@ def transactions(etcd: EtcdServer) -> int:
 def test_a_job_process_makes_no_connection(
     make_machines: MakeMachines, s3_url: str, etcd_url: str, inputs: Sequence[Path]
 ) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    assert shutil.which("strace"), "strace is not installed (Debian, Ubuntu: apt-get install strace)"
     machines = make_machines(s3_url, etcd_url)
     submitted = machines.submitter("submit", WORDS, inputs[0], "--partitions", 2)
     worker = machines.machine("worker")

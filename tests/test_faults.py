@@ -187,7 +187,7 @@ def test_a_mapper_that_raises_fails_the_job_with_traceback_and_record(
     assert "gomr/job" not in message
     assert not [info.key for info in client.cluster.storage.list(f"jobs/{job}/1-map/")]
     logs = list(client.logs(job, "1-map/0"))
-    assert [log.attempt for log in logs] == [1, 2]
+    assert [log.attempt for log in logs] == ["1", "2"]
     assert b"ValueError" in logs[0].data
 
 

@@ -1,9 +1,8 @@
-"""The protocol on its own: claims, fences, folds, take-over and gc, on real back ends and without executables."""
+"""The protocol on its own: claims, fences, folds and take-over, on real back ends and without executables."""
 
-import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,91 +13,13 @@ import pytest
 from gomr.backends import Answer, Compare, Coordinator, Operation, Put, Range
 from gomr.builtin.file import FileStorage
 from gomr.builtin.sqlite import SqliteCoordinator
-from gomr.errors import ConfigurationError, NotFoundError, UnavailableError, Unknown, UsageError
-from gomr.model import DONE, FAILED, RUNNING, DoneRecord, JobHead, JobRecord
-from gomr.scheduling import attempts, control, gc, keys, status
-from gomr.scheduling.claims import Claim, Claims
+from gomr.errors import ConfigurationError, NotFoundError, Unknown, UsageError
+from gomr.model import DONE, FAILED, RUNNING, JobHead
+from gomr.scheduling import attempts, control, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks
 from gomr.scheduling.submit import new_job_id, submit
-
-LEASE = 600.0
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(FileStorage(tmp_path / "storage"), SqliteCoordinator(tmp_path / "c.db"))
-    cluster.identify()
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture
-def executable(tmp_path: Path) -> Path:
-    path = tmp_path / "executable"
-    path.write_bytes(b"some program")
-    return path
-
-
-def new_record(executable: Path, tasks: int, job: str = "", attempts_max: int = 4) -> JobRecord:
-    return JobRecord(
-        job=job or new_job_id("test"),
-        name="test",
-        executable=hashlib.sha256(executable.read_bytes()).hexdigest(),
-        describe={"reducer": True, "requires": {}},
-        inputs=[],
-        splits=[[] for _ in range(tasks)],
-        params={},
-        partitions=3,
-        memory_bytes=1,
-        task_seconds=1.0,
-        attempts_max=attempts_max,
-        output_format="",
-        split_bytes=1,
-        created_seconds=time.time(),
-        submitter="me",
-        version="1",
-    )
-
-
-def open_job(cluster: Cluster, executable: Path, tasks: int = 20, **options: Any) -> str:
-    return submit(cluster, executable, new_record(executable, tasks, **options)).job
-
-
-def new_worker(cluster: Cluster, name: str, lease_seconds: float = LEASE) -> Claims:
-    lease = cluster.coordinator.grant_lease(lease_seconds)
-    cluster.transact((), [Put(keys.worker(name), b"{}", lease)])
-    return Claims(cluster, name, lease_seconds, lambda _job, _head: True)
-
-
-def done(claim: Claim, size: int = 10) -> DoneRecord:
-    return DoneRecord(
-        nonce=claim.record.nonce,
-        attempt=claim.record.attempt,
-        worker=claim.record.worker,
-        size=size,
-        digest="",
-        blocks=[[0, 4], [4, 3], [7, 3]],
-        records_in=1,
-        records_out=2,
-        bytes_in=3,
-        spills=0,
-        peak_memory_bytes=0,
-        fetch_seconds=0.0,
-        run_seconds=0.0,
-        write_seconds=0.0,
-        counters={"seen": 1},
-    )
-
-
-def work(cluster: Cluster, claims: Claims) -> list[str]:
-    """Claim and commit until nothing is open."""
-    counted = []
-    while (claim := claims.claim()) is not None:
-        if attempts.commit(cluster, claim, done(claim)).counted:
-            counted.append(claim.name)
-        claims.release(claim)
-    return counted
+from tests.protocol import done, new_record, new_worker, open_job, work
 
 
 class LosesAnswers(Coordinator):
@@ -198,7 +119,7 @@ def test_a_superseded_attempt_cannot_commit(cluster: Cluster, executable: Path) 
     claim = slow.claim()
     assert claim
     heir = new_worker(cluster, "heir")
-    heir._lease_seconds = 0.2
+    heir.lookout._lease_seconds = 0.2
     taken = None
     deadline = time.monotonic() + 60
     while taken is None:
@@ -362,52 +283,14 @@ def test_an_executable_that_changes_during_the_upload_is_not_stored(cluster: Clu
     assert status.jobs(cluster) == []
 
 
-def test_gc_takes_what_nobody_needs_and_leaves_the_rest(cluster: Cluster, executable: Path) -> None:
-    job = open_job(cluster, executable, 1)
-    claims = new_worker(cluster, "w1")
-    cluster.storage.put("bin/unused", b"x")
-    cluster.storage.put("jobs/never-000000000000/job-x.json", b"x")
-    claim = claims.claim()
-    assert claim
-    cluster.storage.put(keys.attempt_object(job, "1-map", 0, "superseded"), b"x")
-    assert {item.key for item in gc.collect(cluster, grace_seconds=0)} == {"bin/unused", "jobs/never-000000000000/"}
-    assert {info.key for info in cluster.storage.list("bin/")} == {keys.executable(claim.at.head.executable)}
-    attempts.commit(cluster, claim, done(claim))
-    while cluster.head(job)[0].state == RUNNING:
-        work(cluster, claims)
-    (item,) = gc.collect(cluster, grace_seconds=0, dry_run=True)
-    assert item.key.endswith("superseded")
-    assert [found.key for found in gc.collect(cluster, grace_seconds=0)] == [item.key]
-    assert list(gc.collect(cluster, grace_seconds=3600)) == []
-    reasons = [found.reason for found in gc.collect(cluster, grace_seconds=0, results=True)]
-    assert reasons == ["done job", "executable of no job"]
-    assert [info.key for info in cluster.storage.list("")] == [keys.CLUSTER_OBJECT, gc.MARKER]
-
-
-def test_gc_and_submit_exclude_each_other(cluster: Cluster, executable: Path) -> None:
-    record = new_record(executable, 1)
-    cluster.storage.put(keys.executable(record.executable), executable.read_bytes())
-    with cluster.lease(60) as lease:
-        cluster.transact((), [Put(keys.intents(record.executable) + "x", b"", lease)])
-        assert list(gc.collect(cluster, grace_seconds=0)) == []
-    with cluster.lease(60) as lease:
-        cluster.transact((), [Put(keys.deletion(record.executable), b"", lease)])
-        assert list(gc.collect(cluster, grace_seconds=0)) == []
-        with pytest.raises(UnavailableError, match="gc is deleting"):
-            submit(cluster, executable, record)
-    assert not submit(cluster, executable, record).executable_uploaded
-
-
-def test_rm_deletes_an_ended_job_and_only_that(cluster: Cluster, executable: Path) -> None:
-    job, other = open_job(cluster, executable, 1), open_job(cluster, executable, 1)
-    with pytest.raises(UsageError, match="gomr cancel"):
-        control.remove(cluster, job)
-    control.cancel(cluster, job)
-    control.remove(cluster, job)
-    with pytest.raises(NotFoundError, match="gomr jobs"):
-        cluster.head(job)
-    assert [name for name, _ in status.jobs(cluster)] == [other]
-    assert all(other in info.key for info in cluster.storage.list("jobs/"))
+def test_workers_that_look_at_once_begin_far_apart(cluster: Cluster, executable: Path) -> None:
+    """As many workers as tasks claim one each, and none meets another."""
+    open_job(cluster, executable, 64)
+    workers = [new_worker(cluster, f"w{number:02d}") for number in range(64)]
+    for claims in workers:
+        claims._candidates = claims.lookout.look()
+    firsts = [claims._candidates[-1] for claims in workers]
+    assert len({candidate.index for candidate in firsts}) == 64
 
 
 def test_a_job_is_found_by_the_start_of_its_id(cluster: Cluster, executable: Path) -> None:

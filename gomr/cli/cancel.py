@@ -1,8 +1,8 @@
 """`gomr cancel`: ends a running job."""
 
-import click
+from typing import Any
 
-from gomr.cli.common import cluster_options, open_client
+from gomr.cli.common import job_command
 from gomr.model import CANCELLED
 
 EPILOG = """\b
@@ -11,12 +11,8 @@ Example:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.argument("job")
-@cluster_options
-def command(job: str, storage: str | None, coordinator: str | None, plugins: str | None) -> None:
+@job_command(EPILOG)
+def command(client: Any, job: str) -> str:
     """End JOB as `cancelled`. Its finished tasks stay: `gomr rerun` goes on from them."""
-    with open_client(storage, coordinator, plugins) as client:
-        job = client.find(job)
-        state = client.cancel(job)
-    click.echo(f"{job} is cancelled" if state == CANCELLED else f"{job} has ended already: it is {state}", err=True)
+    state = client.cancel(job)
+    return f"{job} is cancelled" if state == CANCELLED else f"{job} has ended already: it is {state}"

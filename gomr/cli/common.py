@@ -41,6 +41,11 @@ def cluster_options(function: F) -> F:
 def job_options(function: F) -> F:
     """Add the options of a job."""
     for option in (
+        click.option("--priority", type=int, metavar="0-9", help="Jobs of a higher one go first [5]."),
+        click.option(
+            "--max-skipped", type=int, metavar="N", help="Records that may be given up, each after two failures."
+        ),
+        click.option("--no-backups", is_flag=True, help="Run no task twice at a time, however slow it is."),
         click.option("--idempotency-key", metavar="K", default="", help="A second submit with it finds the first job."),
         click.option("--format", "output_format", type=click.Choice(["text", "json"]), help="Lines of the result."),
         click.option("--max-attempts", type=int, metavar="N", help="Tries of a task before the job fails [4]."),
@@ -74,8 +79,29 @@ def make_job_options(options: dict[str, Any]) -> Any:
         "attempts_max": options["max_attempts"],
         "output_format": options["output_format"],
         "idempotency_key": options["idempotency_key"],
+        "priority": options["priority"],
+        "max_skipped": options["max_skipped"],
+        "backups": not options["no_backups"],
     }
     return JobOptions(params=params, **{name: value for name, value in given.items() if value is not None})
+
+
+def job_command(epilog: str) -> Callable[[Callable[[Any, str], str]], click.Command]:
+    """Make a command of a function that does something to one job, found by the start of its id.
+
+    The function gets a client and the job's id, and returns what is said on standard error.
+    """
+
+    def decorate(act: Callable[[Any, str], str]) -> click.Command:
+        @cluster_options
+        def command(job: str, storage: str | None, coordinator: str | None, plugins: str | None) -> None:
+            with open_client(storage, coordinator, plugins) as client:
+                said = act(client, client.find(job))
+            click.echo(said, err=True)
+
+        return click.command(epilog=epilog, help=act.__doc__)(click.argument("job")(command))
+
+    return decorate
 
 
 @contextmanager

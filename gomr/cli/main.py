@@ -16,7 +16,7 @@ from gomr.job.version import VERSION
 COMMANDS = [
     *("run", "build", "submit", "worker"),
     *("status", "jobs", "workers", "tasks", "result", "logs"),
-    *("cancel", "rerun", "rm", "gc"),
+    *("cancel", "pause", "resume", "rerun", "rm", "gc"),
     *("plugins", "doctor", "config", "dev", "completion"),
 ]
 EXIT_UNAVAILABLE = 5

@@ -1,8 +1,8 @@
 """`gomr rerun`: goes on with a failed or cancelled job."""
 
-import click
+from typing import Any
 
-from gomr.cli.common import cluster_options, open_client
+from gomr.cli.common import job_command
 
 EPILOG = """\b
 Example:
@@ -10,12 +10,8 @@ Example:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.argument("job")
-@cluster_options
-def command(job: str, storage: str | None, coordinator: str | None, plugins: str | None) -> None:
+@job_command(EPILOG)
+def command(client: Any, job: str) -> str:
     """Open a failed or cancelled JOB again; its finished tasks count, the others get fresh attempts."""
-    with open_client(storage, coordinator, plugins) as client:
-        job = client.find(job)
-        client.rerun(job)
-    click.echo(f"{job} goes on: gomr status {job} --watch", err=True)
+    client.rerun(job)
+    return f"{job} goes on: gomr status {job} --watch"

@@ -6,13 +6,14 @@ import click
 
 from gomr.cli.common import cluster_options, open_client, print_json, print_table
 from gomr.cli.progress import Progress
+from gomr.model import LIVE
 from gomr.results import failure_message
 from gomr.scheduling.status import JobStatus
 from gomr.units import shown_seconds
 
 EPILOG = """\b
 Examples:
-  gomr status                     the running jobs
+  gomr status                     the jobs that have not ended
   gomr status wordcount-3f9a --watch
   gomr status wordcount-3f9a --json | jq .state
 """
@@ -31,10 +32,10 @@ def command(
     coordinator: str | None,
     plugins: str | None,
 ) -> None:
-    """Show how far JOB is (the start of its id is enough); without JOB, every running job."""
+    """Show how far JOB is (the start of its id is enough); without JOB, every job that has not ended."""
     with open_client(storage, coordinator, plugins) as client:
         if job is None:
-            statuses = [client.status(name) for name, head in client.jobs() if head.state == "running"]
+            statuses = [client.status(name) for name, head in client.jobs() if head.state in LIVE]
             if as_json:
                 print_json([status.to_dict() for status in statuses])
                 return

@@ -36,6 +36,17 @@ class TaskFile:
     log: str = ""
     output_format: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
+    skip: frozenset[tuple[str, int]] = frozenset()
+    skipped: str = ""
+    trace: str = ""
+
+
+TYPES = {
+    **dict.fromkeys(("kind", "output", "scratch", "result", "log", "output_format", "skipped", "trace"), str),
+    **dict.fromkeys(("partitions", "memory_bytes", "scratch_bytes"), int),
+    **dict.fromkeys(("params", "identity"), dict),
+    **dict.fromkeys(("inputs", "skip"), list),
+}
 
 
 def read_task(path: Path) -> TaskFile:
@@ -43,7 +54,7 @@ def read_task(path: Path) -> TaskFile:
     try:
         task = json.loads(path.read_bytes())
         version = task["contract"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ContractError(f"{path}: not a task file: {error}") from error
     if version != CONTRACT_VERSION:
         raise ContractError(
@@ -51,6 +62,7 @@ def read_task(path: Path) -> TaskFile:
             "build the job again with the worker's version of gomr"
         )
     try:
+        _check_types(task)
         return TaskFile(
             kind=task["kind"],
             inputs=tuple(Piece(**piece) for piece in task["inputs"]),
@@ -64,9 +76,22 @@ def read_task(path: Path) -> TaskFile:
             log=task.get("log", ""),
             output_format=task.get("output_format", ""),
             identity=task.get("identity", {}),
+            skip=frozenset((str(source), int(number)) for source, number in task.get("skip", ())),
+            skipped=task.get("skipped", ""),
+            trace=task.get("trace", ""),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ContractError(f"{path}: not a task file of version {CONTRACT_VERSION}: {error}") from error
+
+
+def _check_types(task: dict[str, Any]) -> None:
+    """Raise TypeError for a field of another type than it should have."""
+    for name, kind in TYPES.items():
+        if name in task and not isinstance(task[name], kind):
+            raise TypeError(f"{name} is {task[name]!r}")
+    for piece in task["inputs"]:
+        if not isinstance(piece["offset"], int) or not isinstance(piece["length"], int):
+            raise TypeError(f"an input is {piece!r}")
 
 
 def write_result(path: Path, facts: dict[str, Any]) -> None:

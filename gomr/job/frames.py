@@ -95,13 +95,14 @@ def read_frames(file: BinaryIO, length: int) -> Iterator[tuple[list[Key], list[A
             raise HostError("a block of map output is cut short")
         codec, size, checksum = _HEADER.unpack(header)
         payload = file.read(size)
-        if len(payload) < size or zlib.crc32(payload) != checksum or codec > _PICKLE_LISTS:
+        if len(payload) < size or _checksum(codec, payload) != checksum or codec > _PICKLE_LISTS:
             raise HostError("a block of map output is damaged: its checksum does not match")
         length -= _HEADER.size + size
-        if codec in (_MARSHAL_FLAT, _MARSHAL_LISTS):
-            keys, values = marshal.loads(payload)  # noqa: S302 - written by this executable, and checked
-        else:
-            keys, values = pickle.loads(payload)  # noqa: S301 - written by this executable, and checked
+        load = marshal.loads if codec in (_MARSHAL_FLAT, _MARSHAL_LISTS) else pickle.loads
+        try:
+            keys, values = load(payload)  # written by this executable, and checked
+        except (ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise HostError(f"a block of map output is damaged: {error}") from error
         yield keys, values, codec in (_MARSHAL_FLAT, _PICKLE_FLAT)
 
 
@@ -136,6 +137,11 @@ def _write_frame(file: Writable, keys: list[Key], values: list[Any], *, flat: bo
     else:
         codec = _PICKLE_FLAT if flat else _PICKLE_LISTS
         payload = pickle.dumps((keys, values), 5)
-    file.write(_HEADER.pack(codec, len(payload), zlib.crc32(payload)))
+    file.write(_HEADER.pack(codec, len(payload), _checksum(codec, payload)))
     file.write(payload)
     return _HEADER.size + len(payload)
+
+
+def _checksum(codec: int, payload: bytes) -> int:
+    """Return the checksum of a frame: of its codec, too, or a changed one would be read as another kind."""
+    return zlib.crc32(payload, codec)

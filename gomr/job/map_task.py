@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr.job import context
+from gomr.job.careful import Careful
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, UserError
@@ -31,22 +32,39 @@ class Records:
         self.number = 0
         self.source = ""
         self.count = 0
+        self._careful = Careful(task) if Careful.is_needed(task) else None
+
+    @property
+    def skipped(self) -> int:
+        """How many records were set aside."""
+        return self._careful.skipped if self._careful else 0
 
     def __iter__(self) -> Iterator[Any]:
         """Yield every record; `number` counts from 1 within each piece."""
-        for piece in self._pieces:
+        for index, piece in enumerate(self._pieces):
             self.source = piece.name
             context.set_source(piece.name)
             self.number, self.current = 0, NO_RECORD
             with Path(piece.path).open("rb") as stream:
                 stream.seek(piece.offset)
-                for record in self._format.records(stream, piece.length, self._chunk_bytes):
+                records = self._format.records(stream, piece.length, self._chunk_bytes)
+                if self._careful:
+                    yield from self._carefully(self._careful.records(index, records))
+                    continue
+                for record in records:
                     self.current = record
                     self.number += 1
                     self.count += 1
                     yield record
                     self.current = NO_RECORD  # what fails while the next one is read is not this one's doing
         self.number = 0
+
+    def _carefully(self, records: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+        for number, record in records:
+            self.number, self.current = number, record
+            self.count += 1
+            yield record
+            self.current = NO_RECORD
 
 
 def run_map(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
@@ -106,7 +124,13 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
             else:
                 write_entries(file, grouper.entries(partition))
             blocks.append([start, file.tell() - start])
-    return {"records_in": records.count, "records_out": pairs, "blocks": blocks, "spills": grouper.spills}
+    return {
+        "records_in": records.count,
+        "records_out": pairs,
+        "blocks": blocks,
+        "spills": grouper.spills,
+        "skipped": records.skipped,
+    }
 
 
 def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) -> dict[str, Any]:
@@ -115,7 +139,7 @@ def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) ->
         for record in records:
             for pair in pairs_of(mapper(record)):
                 lines.add(*unpacked(pair, "mapper"))
-    return {"records_in": records.count, "records_out": lines.count}
+    return {"records_in": records.count, "records_out": lines.count, "skipped": records.skipped}
 
 
 def _blamed(error: BaseException, records: Records) -> UserError:

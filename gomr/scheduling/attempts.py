@@ -10,8 +10,8 @@ from gomr.backends import Compare, Delete, Operation, Put, Range, Revision
 from gomr.model import (
     ATTEMPT_WAITS,
     FAILED,
+    LIVE,
     OPEN,
-    RUNNING,
     STOPPED,
     DoneRecord,
     JobHead,
@@ -21,12 +21,14 @@ from gomr.model import (
 from gomr.scheduling import keys
 from gomr.scheduling.claims import Claim
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.skipping import skip
 from gomr.scheduling.stages import chunk_facts, fold
 
 ATTEMPTS_MAX = 4  # of failures by the job's own doing; Spark's spark.task.maxFailures has the same default
 LOSSES_MAX = 5  # a task that ends five workers or machines is the task's fault (bigslice: maxConsecutiveLost)
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 1.0, 100.0  # doubled each time, full jitter (Temporal's defaults)
 POSTPONED_SECONDS = 5.0  # after half a minute of patience with a storage that does not answer
+DEAD_LETTER_ERRORS = 3  # the last ones, over all reruns: of at most 4 KB each
 ORPHAN_SECONDS = 600.0  # a finished result is kept for so long while the coordinator does not answer
 
 
@@ -49,7 +51,8 @@ def commit(cluster: Cluster, claim: Claim, done: DoneRecord) -> Ended:
     ]
     then: list[Operation] = [
         Put(done_key, done.to_json()),
-        Delete(claim.key),
+        Delete(claim.task_key),
+        Delete(claim.backup_key),
         Range(done_prefix, keys.end_of(done_prefix), count_only=True),
     ]
     orelse = [Range(done_key), Range(keys.chunk(at.job, at.stage, claim.chunk))]
@@ -71,14 +74,21 @@ def commit(cluster: Cluster, claim: Claim, done: DoneRecord) -> Ended:
 def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool = False) -> bool:
     """Record a failed attempt: wait for the next one, or fail the job at the limit. Return whether the job failed.
 
+    That of a backup is forgotten.
+
     `error` is the error object of a result file; kind "host" counts as a loss of the machine, any other as a failure
     of the job. `final` errors (an input that changed) are not tried again.
     """
+    if claim.record.backup:  # the task's own attempt goes on, and counts its own failures
+        _replace(cluster, claim, Delete(claim.key))
+        return False
     host = error.get("kind") == "host"
     record = claim.record
     failures = record.failures + (not host)
     losses = record.losses + host
     error = {**error, "task": claim.name, "attempt": record.attempt, "worker": record.worker}
+    if not final and skip(cluster, claim, error):
+        return False
     if final or failures >= claim.at.head.attempts_max or losses >= LOSSES_MAX:
         return _fail_job(cluster, claim, replace(record, failures=failures, losses=losses), error)
     ceiling = min(RETRY_SECONDS_MAX, RETRY_SECONDS_FIRST * 2 ** (failures + losses - 1))
@@ -91,8 +101,9 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
         delay_seconds=delay,
         not_before_seconds=time.time() + delay,
         error=error,
+        trace=record.trace or bool(error.get("died") and claim.at.head.max_skipped),
     )
-    _replace(cluster, claim, Put(claim.key, waiting.to_json()))
+    _leave(cluster, claim, waiting)
     return False
 
 
@@ -107,7 +118,7 @@ def postpone(cluster: Cluster, claim: Claim, reason: str) -> None:
         not_before_seconds=time.time() + delay,
         error=error,
     )
-    _replace(cluster, claim, Put(claim.key, waiting.to_json()))
+    _leave(cluster, claim, waiting)
 
 
 def give_back(cluster: Cluster, claim: Claim) -> None:
@@ -116,13 +127,17 @@ def give_back(cluster: Cluster, claim: Claim) -> None:
     if record.attempt == 1:
         _replace(cluster, claim, Delete(claim.key))
         return
-    waiting = replace(record, state=ATTEMPT_WAITS, delay_seconds=0.0, not_before_seconds=0.0)
-    _replace(cluster, claim, Put(claim.key, waiting.to_json()))
+    _leave(cluster, claim, replace(record, state=ATTEMPT_WAITS, delay_seconds=0.0, not_before_seconds=0.0))
 
 
 def too_many_losses(record: TaskRecord) -> bool:
     """Say whether a task has ended so many workers that it is not to be tried again."""
     return record.losses >= LOSSES_MAX
+
+
+def _leave(cluster: Cluster, claim: Claim, waiting: TaskRecord) -> None:
+    """Leave a task as `waiting`. Of a backup nothing is left: the task's own attempt goes on."""
+    _replace(cluster, claim, Delete(claim.key) if claim.record.backup else Put(claim.key, waiting.to_json()))
 
 
 def _replace(cluster: Cluster, claim: Claim, operation: Operation) -> None:
@@ -138,15 +153,17 @@ def _fail_job(cluster: Cluster, claim: Claim, record: TaskRecord, error: dict[st
     """End the job `failed`, unless the fence is gone or the job has ended; its finished tasks stay for `gomr rerun`."""
     job, stage = claim.at.job, claim.at.stage
     while True:
-        found_task, found_stage, found_head = cluster.read(
-            Range(claim.key), Range(keys.stage(job, stage)), Range(keys.head(job))
+        letter = keys.dead_letter(job, stage, claim.index)
+        found_task, found_stage, found_head, found_letter = cluster.read(
+            Range(claim.key), Range(keys.stage(job, stage)), Range(keys.head(job)), Range(letter)
         )
         if not (found_task.items and found_stage.items and found_head.items):
             return False
         head = JobHead.from_json(found_head.items[0].value)
         stage_record = StageRecord.from_json(found_stage.items[0].value)
-        if found_task.items[0].revision != claim.revision or head.state != RUNNING or stage_record.state != OPEN:
+        if found_task.items[0].revision != claim.revision or head.state not in LIVE or stage_record.state != OPEN:
             return False
+        errors = json.loads(found_letter.items[0].value) if found_letter.items else []
         failed = replace(head, state=FAILED, finished_seconds=time.time(), error=error)
         answer = cluster.transact(
             [
@@ -158,7 +175,8 @@ def _fail_job(cluster: Cluster, claim: Claim, record: TaskRecord, error: dict[st
                 Put(claim.key, replace(record, state=ATTEMPT_WAITS, error=error).to_json()),
                 Put(keys.stage(job, stage), replace(stage_record, state=STOPPED).to_json()),
                 Put(keys.head(job), failed.to_json()),
-                Delete(keys.queue(job)),
+                Put(letter, json.dumps([*errors, error][-DEAD_LETTER_ERRORS:]).encode()),
+                Delete(keys.queue(job, head.priority)),
             ],
             durable=True,
         )

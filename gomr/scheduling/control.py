@@ -2,13 +2,16 @@
 
 import secrets
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
 from gomr.backends import Compare, Delete, Operation, Put, Range, Revision
 from gomr.errors import NotFoundError, UsageError
-from gomr.model import CANCELLED, DONE, ENDED, OPEN, REMOVING, RUNNING, STOPPED
+from gomr.model import CANCELLED, DONE, ENDED, LIVE, OPEN, PAUSED, REMOVING, RUNNING, STOPPED
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.marks import Mark, marked
 from gomr.scheduling.stages import queue_entry
 
 DELETE_BATCH = 500
@@ -18,7 +21,7 @@ def cancel(cluster: Cluster, job: str) -> str:
     """End a running job as `cancelled`; return the state it has now. A job that has ended stays as it is."""
     while True:
         head, head_revision = cluster.head(job)
-        if head.state != RUNNING:
+        if head.state not in LIVE:
             return head.state
         stage, stage_revision = cluster.stage(job, head.stage)
         answer = cluster.transact(
@@ -26,12 +29,37 @@ def cancel(cluster: Cluster, job: str) -> str:
             [
                 Put(keys.head(job), replace(head, state=CANCELLED, finished_seconds=time.time()).to_json()),
                 Put(keys.stage(job, head.stage), replace(stage, state=STOPPED).to_json()),
-                Delete(keys.queue(job)),
+                Delete(keys.queue(job, head.priority)),
             ],
             durable=True,
         )
         if answer.ok:
             return CANCELLED
+
+
+def pause(cluster: Cluster, job: str) -> None:
+    """Have no more tasks of a job started; those that run go on to their end. Raises UsageError for an ended job."""
+    _switch(cluster, job, RUNNING, PAUSED)
+
+
+def resume(cluster: Cluster, job: str) -> None:
+    """Go on with a paused job. Raises UsageError for an ended one."""
+    _switch(cluster, job, PAUSED, RUNNING)
+
+
+def _switch(cluster: Cluster, job: str, old: str, new: str) -> None:
+    """Change the head alone: claims and closes rest on it, while commits and folds rest on the stage, and go on."""
+    while True:
+        head, revision = cluster.head(job)
+        if head.state == new:
+            return
+        if head.state != old:
+            raise UsageError(f"job {job} is {head.state}; only a live one can be paused and resumed")
+        key = keys.queue(job, head.priority)
+        queued: Operation = Put(key, queue_entry(head)) if new == RUNNING else Delete(key)
+        then = [Put(keys.head(job), replace(head, state=new).to_json()), queued]
+        if cluster.transact([Revision(keys.head(job), revision)], then, durable=True).ok:
+            return
 
 
 def rerun(cluster: Cluster, job: str) -> None:
@@ -45,7 +73,7 @@ def rerun(cluster: Cluster, job: str) -> None:
             raise UsageError(f"job {job} is {head.state}; only a failed or cancelled job can go on (submit it again)")
         stage, stage_revision = cluster.stage(job, head.stage)
         opened = replace(head, state=RUNNING, finished_seconds=0.0, error={}, rerun=nonce)
-        in_flight = keys.tasks(job, head.stage)
+        in_flight, backups = keys.tasks(job, head.stage), keys.backups(job, head.stage)
         compares: list[Compare] = [
             Revision(keys.head(job), head_revision),
             Revision(keys.stage(job, head.stage), stage_revision),
@@ -54,22 +82,33 @@ def rerun(cluster: Cluster, job: str) -> None:
             Put(keys.head(job), opened.to_json()),
             Put(keys.stage(job, head.stage), replace(stage, state=OPEN).to_json()),
             Delete(in_flight, keys.end_of(in_flight)),
-            Put(keys.queue(job), queue_entry(opened)),
+            Delete(backups, keys.end_of(backups)),
+            Put(keys.queue(job, head.priority), queue_entry(opened)),
         ]
         if cluster.transact(compares, then, durable=True).ok:
             return
 
 
-def remove(cluster: Cluster, job: str) -> None:
+def remove(cluster: Cluster, job: str) -> bool:
     """Delete an ended job: its objects, then its keys, the head last, so that a half removed job can be removed again.
 
-    Raises UsageError for a running job, NotFoundError for none.
+    Return False where somebody else is at it, or submits it just now. Raises UsageError for a running job,
+    NotFoundError for none.
     """
+    with marked(cluster, job) as mark:
+        if mark is None:
+            cluster.head(job)
+            return False
+        _remove(cluster, job, mark)
+        return True
+
+
+def _remove(cluster: Cluster, job: str, mark: Mark) -> None:
     while True:
         head, revision = cluster.head(job)
-        if head.state == RUNNING:
-            raise UsageError(f"job {job} is running; cancel it first: gomr cancel {job}")
-        if head.state == REMOVING:  # by somebody who died over it, or is at it still: both may delete
+        if head.state in LIVE:
+            raise UsageError(f"job {job} is {head.state}; cancel it first: gomr cancel {job}")
+        if head.state == REMOVING:  # by somebody who died over it
             break
         answer = cluster.transact(
             [Revision(keys.head(job), revision)], [Put(keys.head(job), replace(head, state=REMOVING).to_json())]
@@ -77,26 +116,35 @@ def remove(cluster: Cluster, job: str) -> None:
         if answer.ok:
             revision = answer.revision
             break
-    # The head stays until the last object is gone, and no job of the same id can be submitted while it stays.
-    delete_objects(cluster, keys.job_folder(job))
+    # The head stays until the last object is gone, and no job of the same id can be submitted while it stays. Nor can
+    # one while the mark does: what two who remove a job delete is never a new job's of the same id.
+    delete_objects(cluster, objects_below(cluster, keys.job_folder(job)), mark.keep)
     prefix = keys.job(job)
-    cluster.transact([Revision(keys.head(job), revision)], [Delete(prefix, keys.end_of(prefix))], durable=True)
+    cluster.transact(
+        [Revision(keys.head(job), revision)],
+        [Delete(prefix, keys.end_of(prefix)), Delete(keys.head(job))],
+        durable=True,
+    )
 
 
-def delete_objects(cluster: Cluster, prefix: str) -> int:
-    """Delete every object below a storage prefix; return how many."""
-    names = [info.key for info in cluster.storage.list(prefix)]
-    for start in range(0, len(names), DELETE_BATCH):
-        batch = names[start : start + DELETE_BATCH]
+def delete_objects(cluster: Cluster, names: Iterable[str], keep_mark: Callable[[], None] = lambda: None) -> None:
+    """Delete objects batch by batch; `keep_mark` is called before each, and raises where it must not go on."""
+    left = iter(names)
+    while batch := list(islice(left, DELETE_BATCH)):
+        keep_mark()
         cluster.storage.delete(batch)
-    return len(names)
+
+
+def objects_below(cluster: Cluster, prefix: str) -> list[str]:
+    """Return the keys of all objects below a storage prefix."""
+    return [info.key for info in cluster.storage.list(prefix)]
 
 
 def find(cluster: Cluster, text: str) -> str:
     """Return the one job whose id is or starts with `text`. Raises NotFoundError, UsageError where several do."""
-    prefix = f"j/{text}"
+    prefix = keys.head(text)
     items = cluster.read(Range(prefix, keys.end_of(prefix), keys_only=True))[0].items
-    found = sorted({item.key.split("/")[1] for item in items if item.key.endswith("/h")})
+    found = [item.key.removeprefix(keys.HEADS) for item in items]
     if text in found:
         return text
     if not found:

@@ -5,22 +5,20 @@ somebody is about to use is protected by a leased intent: gc looks for intents i
 as being deleted, and a submit looks for that mark in the transaction that puts its intent (DESIGN.md, "gc").
 """
 
-import json
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gomr.backends import Found, Put, Range, Version
-from gomr.model import DONE, ENDED, REMOVING, STORED
+from gomr.backends import ObjectInfo
+from gomr.errors import NotFoundError
+from gomr.model import DONE, ENDED, REMOVING, STORED, JobHead
 from gomr.planning import COPIES
 from gomr.scheduling import control, keys
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.marks import marked
 from gomr.scheduling.stages import finished_tasks
 from gomr.scheduling.status import jobs
 
 GRACE_SECONDS = 24 * 3600.0  # far beyond any upload; a submit that takes longer keeps its intent alive
-DELETION_SECONDS = 60.0  # the lease of the mark on an object that is being deleted
 MARKER = "gc/marker"
 
 
@@ -44,15 +42,22 @@ def collect(
     for job, head in known.items():
         old = head.state in ENDED and head.finished_seconds < before
         if head.state == REMOVING or (results and old):
-            if not dry_run:
-                control.remove(cluster, job)
+            if not dry_run and not _removed(cluster, job):
+                continue  # somebody else is at it
             yield Garbage(keys.job_folder(job), "removed job" if head.state == REMOVING else f"{head.state} job", 0)
         elif head.state == DONE:
             yield from _superseded(cluster, job, head.stages, before, dry_run)
     used = {head.executable for _, head in jobs(cluster)}
     yield from _unused(cluster, "bin/", used, before, dry_run)
     yield from _unused_inputs(cluster, before, dry_run)
-    yield from _half_submitted(cluster, set(known), before, dry_run)
+    yield from _half_submitted(cluster, known, before, dry_run)
+
+
+def _removed(cluster: Cluster, job: str) -> bool:
+    try:
+        return control.remove(cluster, job)
+    except NotFoundError:
+        return False
 
 
 def _unused(cluster: Cluster, prefix: str, used: set[str], before: float, dry_run: bool) -> Iterator[Garbage]:
@@ -67,33 +72,58 @@ def _unused_inputs(cluster: Cluster, before: float, dry_run: bool) -> Iterator[G
     old = [info for info in cluster.storage.list(COPIES) if info.modified_seconds < before]
     if not old:
         return
-    with _marked(cluster, keys.INPUTS_INTENT) as answer:
-        if answer is None:
-            return
-        used: set[str] = set()
-        for job, head in jobs(cluster):
-            if head.state != REMOVING:
-                record = cluster.job_record(job, head.record_digest)
-                used |= {item["url"].removeprefix(STORED) for item in record.inputs}
-        for info in old:
-            if info.key.removeprefix(COPIES) not in used:
-                if not dry_run:
-                    cluster.storage.delete([info.key])
-                yield Garbage(info.key, "input of no job", info.size)
+    garbage: list[Garbage] = []  # told only after the mark is gone: who hears of it may take its time
+    with marked(cluster, keys.INPUTS_INTENT) as mark:
+        if mark is not None:
+            used: set[str] = set()
+            for job, head in jobs(cluster):
+                if head.state != REMOVING:
+                    mark.keep()
+                    record = cluster.job_record(job, head.record_digest)
+                    used |= {item["url"].removeprefix(STORED) for item in record.inputs}
+            unused = [info for info in old if info.key.removeprefix(COPIES) not in used]
+            if not dry_run:
+                control.delete_objects(cluster, [info.key for info in unused], mark.keep)
+            garbage = [Garbage(info.key, "input of no job", info.size) for info in unused]
+    yield from garbage
 
 
-def _half_submitted(cluster: Cluster, known: set[str], before: float, dry_run: bool) -> Iterator[Garbage]:
-    """Yield the objects of jobs that the coordinator does not know: their submitter died."""
+def _half_submitted(cluster: Cluster, known: dict[str, JobHead], before: float, dry_run: bool) -> Iterator[Garbage]:
+    """Yield the objects of jobs that the coordinator does not know, and records that another submit's won against."""
     newest: dict[str, float] = {}
+    records: list[ObjectInfo] = []
     for info in cluster.storage.list("jobs/"):
-        job = info.key.split("/")[1]
+        job, name = info.key.split("/")[1:3]
         newest[job] = max(newest.get(job, 0.0), info.modified_seconds)
+        is_record = name.startswith("job-") and job in known and info.modified_seconds < before
+        if is_record and info.key != keys.job_record(job, known[job].record_digest):
+            records.append(info)
     for job, modified_seconds in newest.items():
         if job in known or modified_seconds >= before:
             continue
         folder = keys.job_folder(job)
         if dry_run or _delete(cluster, job, folder):
             yield Garbage(folder, "job that was never submitted whole", 0)
+    for info in records:
+        if _delete_record(cluster, info.key, dry_run):
+            yield Garbage(info.key, "record of a submit that found the job there", info.size)
+
+
+def _delete_record(cluster: Cluster, key: str, dry_run: bool) -> bool:
+    """Delete a job's record unless its head names it; return whether it did, or would."""
+    job = key.split("/")[1]
+    with marked(cluster, job) as mark:
+        if mark is None:
+            return False
+        try:
+            head, _ = cluster.head(job)
+        except NotFoundError:
+            return False  # removed meanwhile
+        if key == keys.job_record(job, head.record_digest):
+            return False
+        if not dry_run:
+            control.delete_objects(cluster, [key], mark.keep)
+    return True
 
 
 def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dry_run: bool) -> Iterator[Garbage]:
@@ -116,30 +146,12 @@ def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dr
 
 def _delete(cluster: Cluster, name: str, key: str) -> bool:
     """Delete an object, or a folder, unless somebody is about to use it or a job has come to use it meanwhile."""
-    with _marked(cluster, name) as answer:
-        if answer is None:
+    with marked(cluster, name) as mark:
+        if mark is None:
             return False
-        heads = {item.key.split("/")[1]: item.value for item in answer.items if item.key.endswith("/h")}
-        if name in heads or any(json.loads(head)["executable"] == name for head in heads.values()):
+        # Whoever opened a job before the mark stood is seen here; nobody can begin to while it stands.
+        if any(name in (job, head.executable) for job, head in jobs(cluster)):
             return False
-        if key.endswith("/"):
-            control.delete_objects(cluster, key)
-        else:
-            cluster.storage.delete([key])
+        names = control.objects_below(cluster, key) if key.endswith("/") else [key]
+        control.delete_objects(cluster, names, mark.keep)
     return True
-
-
-@contextmanager
-def _marked(cluster: Cluster, name: str) -> Iterator[Found | None]:
-    """Mark `name` as being deleted while the block runs; yield the keys of all jobs as they were at that moment.
-
-    Yields None where another gc is at it, or a submit is about to use it.
-    """
-    with cluster.lease(DELETION_SECONDS) as lease:
-        mark, nonce = keys.deletion(name), secrets.token_bytes(8)
-        intents = keys.intents(name)
-        look = [Range(mark), Range(intents, keys.end_of(intents)), Range("j/", keys.end_of("j/"))]
-        answer = cluster.transact([Version(mark, exists=False)], [Put(mark, nonce, lease), *look], look)
-        marks, users, jobs_found = answer.found
-        is_ours = bool(marks.items) and marks.items[0].value == nonce
-        yield jobs_found if is_ours and not users.items else None

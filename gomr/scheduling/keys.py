@@ -1,8 +1,10 @@
 """The keys of the coordinator and of the storage: the only place that spells them.
 
-Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `i/<name>/<nonce>` leased intents to use an
-object; `g/<name>` leased marks of objects that gc is deleting; `f/<job>/<nonce>` leased followers of a job's logs;
-below `j/<job>/` the head `h`, stages `s/<stage>`, tasks in flight `t/`, done `d/` and chunks folded `c/`.
+Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `h/<job>` heads of all jobs;
+`i/<name>/<nonce>` leased intents to use an object; `g/<name>` leased marks of objects that gc is deleting;
+`f/<job>/<nonce>` leased followers of a job's logs; below `j/<job>/` stages `s/<stage>`, tasks in flight `t/`, their
+backups `b/`, done `d/`, chunks folded `c/`, dead letters `x/`, and
+the count of records given up `k`.
 """
 
 import re
@@ -11,8 +13,9 @@ from gomr.planning import COPIES
 
 WORKERS = "w/"
 QUEUE = "q/"
+HEADS = "h/"
 CLUSTER = "cluster"
-PRIORITY = "5"
+PRIORITY_MAX = 9
 CLUSTER_OBJECT = "cluster.json"
 INPUTS_INTENT = "inputs"  # one for all of them: a submit may use thousands
 JOB_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}-[0-9a-f]{12}")
@@ -28,9 +31,9 @@ def worker(worker_id: str) -> str:
     return WORKERS + worker_id
 
 
-def queue(job: str) -> str:
-    """Return the key of a live job."""
-    return f"{QUEUE}{PRIORITY}/{job}"
+def queue(job_id: str, priority: int) -> str:
+    """Return the key of a job that is to be worked on; those of a higher priority come first in key order."""
+    return f"{QUEUE}{PRIORITY_MAX - priority}/{job_id}"
 
 
 def intents(name: str) -> str:
@@ -49,13 +52,13 @@ def followers(job_id: str) -> str:
 
 
 def job(job_id: str) -> str:
-    """Return the prefix of all that belongs to a job."""
+    """Return the prefix of all that belongs to a job but for its head."""
     return f"j/{job_id}/"
 
 
 def head(job_id: str) -> str:
     """Return the key of a job's head."""
-    return f"j/{job_id}/h"
+    return HEADS + job_id
 
 
 def stage(job_id: str, stage_id: str) -> str:
@@ -68,6 +71,16 @@ def tasks(job_id: str, stage_id: str, chunk: int | None = None) -> str:
     return _chunk_prefix(job_id, "t", stage_id, chunk)
 
 
+def skips(job_id: str) -> str:
+    """Return the key that counts the records that a job has given up."""
+    return f"j/{job_id}/k"
+
+
+def backups(job_id: str, stage_id: str, chunk: int | None = None) -> str:
+    """Return the prefix of backups of tasks in flight, of a stage or one of its chunks."""
+    return _chunk_prefix(job_id, "b", stage_id, chunk)
+
+
 def done(job_id: str, stage_id: str, chunk: int | None = None) -> str:
     """Return the prefix of done tasks, of a stage or one of its chunks."""
     return _chunk_prefix(job_id, "d", stage_id, chunk)
@@ -76,6 +89,21 @@ def done(job_id: str, stage_id: str, chunk: int | None = None) -> str:
 def task(job_id: str, stage_id: str, chunk: int, index: int) -> str:
     """Return the key of a task in flight."""
     return f"{tasks(job_id, stage_id, chunk)}{index:08x}"
+
+
+def backup(job_id: str, stage_id: str, chunk: int, index: int) -> str:
+    """Return the key of the backup of a task in flight."""
+    return f"{backups(job_id, stage_id, chunk)}{index:08x}"
+
+
+def dead_letters(job_id: str, stage_id: str) -> str:
+    """Return the prefix of what is kept of a stage's tasks that were given up."""
+    return f"j/{job_id}/x/{stage_id}/"
+
+
+def dead_letter(job_id: str, stage_id: str, index: int) -> str:
+    """Return the key of what is kept of a task that was given up."""
+    return f"{dead_letters(job_id, stage_id)}{index:08x}"
 
 
 def done_task(job_id: str, stage_id: str, chunk: int, index: int) -> str:
@@ -123,6 +151,11 @@ def attempt_object(job_id: str, stage_id: str, index: int, nonce: str) -> str:
     return f"jobs/{job_id}/{stage_id}/{index}/{nonce}"
 
 
+def skipped_records(job_id: str, stage_id: str, index: int, nonce: str) -> str:
+    """Return the storage key of the records that one attempt set aside."""
+    return f"jobs/{job_id}/skipped/{stage_id}/{index}/{nonce}"
+
+
 def chunk_record(job_id: str, stage_id: str, digest: str) -> str:
     """Return the storage key of a chunk record, named by its content."""
     return f"jobs/{job_id}/{stage_id}/chunk/{digest}"
@@ -143,8 +176,8 @@ def logs(job_id: str, stage_id: str = "", index: int | None = None) -> str:
     return prefix
 
 
-def log(job_id: str, stage_id: str, index: int, attempt: int) -> str:
-    """Return the storage key of one attempt's log."""
+def log(job_id: str, stage_id: str, index: int, attempt: str) -> str:
+    """Return the storage key of one attempt's log; `attempt` is its name."""
     return f"{logs(job_id, stage_id, index)}{attempt}"
 
 

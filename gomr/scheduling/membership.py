@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from gomr.backends import Put
+from gomr.backends import Put, Range
 from gomr.errors import CoordinatorError
 from gomr.model import WorkerRecord
 from gomr.scheduling import keys
@@ -87,6 +87,10 @@ class Membership:
             self._is_written = False  # without the key this worker can claim nothing: the next beat tries again
             raise
 
+    def _is_there(self) -> bool:
+        """Say whether the worker's key is there: a late put of an earlier lease may have taken it along to its end."""
+        return self._cluster.read(Range(keys.worker(self._worker), count_only=True))[0].count > 0
+
     def _keep(self) -> None:
         """Beat at a third of the lease; a lease that is gone is asked for anew. Work goes on meanwhile."""
         next_beat = time.monotonic()
@@ -100,7 +104,7 @@ class Membership:
                 if self._cluster.coordinator.keep_lease(self._lease, timeout_seconds=self._lease_seconds / 3) <= 0:
                     _log.warning("lease.lost", worker=self._worker, next="asking for a new one")
                     self._register()
-                elif not self._is_written:
+                elif not self._is_written or not self._is_there():
                     self._put()
                 self._on_beat()
             except CoordinatorError as error:

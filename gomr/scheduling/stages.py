@@ -3,10 +3,13 @@
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from gomr.backends import Compare, Delete, Operation, Put, Range, Revision, Version
+from gomr.errors import GomrError
 from gomr.model import CLOSED, DONE, OPEN, REDUCE_STAGE, DoneRecord, JobHead, StageRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
@@ -56,7 +59,8 @@ def fold(cluster: Cluster, at: StageView, chunk: int) -> None:
     digest = hashlib.sha256(data).hexdigest()
     key = keys.chunk_record(at.job, at.stage, digest)
     cluster.storage.create(key, data)  # two may fold at once: same bytes, same name
-    value = json.dumps({"record": digest, "tasks": len(facts)}).encode()
+    middle = median(DoneRecord.from_json(item.value).seconds for item in items)
+    value = json.dumps({"record": digest, "tasks": len(facts), "median_seconds": round(middle, 3)}).encode()
     folded = keys.chunks(at.job, at.stage)
     answer = cluster.transact(
         [
@@ -98,11 +102,11 @@ def close(cluster: Cluster, at: StageView) -> None:
         head = replace(at.head, stage=next_stage)
         then += [
             Put(keys.stage(at.job, next_stage), opened.to_json()),
-            Put(keys.queue(at.job), queue_entry(head)),  # workers wait for changes of the queue
+            Put(keys.queue(at.job, head.priority), queue_entry(head)),  # workers wait for changes of the queue
         ]
     else:
         head = replace(at.head, state=DONE, finished_seconds=time.time())
-        then.append(Delete(keys.queue(at.job)))
+        then.append(Delete(keys.queue(at.job, head.priority)))
     then.append(Put(keys.head(at.job), head.to_json()))
     compares: list[Compare] = [
         Revision(keys.stage(at.job, at.stage), at.revision),
@@ -119,17 +123,30 @@ def queue_entry(head: JobHead) -> bytes:
 def finished_tasks(cluster: Cluster, job: str, stage: str, manifest_digest: str) -> list[TaskFacts]:
     """Return the facts of all tasks of a closed stage, in task order."""
     storage = cluster.storage
-    manifest = json.loads(storage.read(keys.manifest(job, stage, manifest_digest)))
+    data = storage.read(keys.manifest(job, stage, manifest_digest))
+    if hashlib.sha256(data).hexdigest() != manifest_digest:
+        raise GomrError(f"the manifest of {job} {stage} is damaged in the storage: its digest does not match")
+    manifest = json.loads(data)
     facts: list[TaskFacts] = []
     for digest in manifest["chunks"]:
         facts += chunk_facts(cluster, job, stage, digest)
     return sorted(facts, key=lambda task: task.index)
 
 
+def folded_tasks(cluster: Cluster, job: str, stage: str) -> Iterator[TaskFacts]:
+    """Yield the facts of the tasks whose chunks are folded by now."""
+    prefix = keys.chunks(job, stage)
+    for item in cluster.read(Range(prefix, keys.end_of(prefix)))[0].items:
+        yield from chunk_facts(cluster, job, stage, json.loads(item.value)["record"])
+
+
 def chunk_facts(cluster: Cluster, job: str, stage: str, digest: str) -> list[TaskFacts]:
     """Return the facts of the tasks of one folded chunk."""
     key = keys.chunk_record(job, stage, digest)
-    tasks: list[dict[str, Any]] = json.loads(cluster.storage.read(key))
+    data = cluster.storage.read(key)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise GomrError(f"{key} is damaged in the storage: its digest does not match")
+    tasks: list[dict[str, Any]] = json.loads(data)
     return [
         TaskFacts(task["index"], DoneRecord.from_json(json.dumps(task).encode()), task["blocks"] or [])
         for task in tasks

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from gomr.backends import Range
@@ -12,6 +12,7 @@ from gomr.model import (
     ATTEMPT_RUNS,
     CLOSED,
     ENDED,
+    FAILED,
     RUNNING,
     DoneRecord,
     JobHead,
@@ -20,7 +21,7 @@ from gomr.model import (
 )
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
-from gomr.scheduling.stages import chunk_facts
+from gomr.scheduling.stages import chunk_facts, folded_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
-    """One task: `state` is pending, run, wait or done."""
+    """One task: `state` is pending, run, wait, done, or dead where it failed the job."""
 
     task: str
     state: str
@@ -70,6 +71,7 @@ class TaskStatus:
     run_seconds: float = 0.0
     peak_memory_bytes: int = 0
     error: str = ""
+    requests: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON types."""
@@ -78,8 +80,8 @@ class TaskStatus:
 
 def jobs(cluster: Cluster) -> list[tuple[str, JobHead]]:
     """Return all jobs and their heads, the newest last."""
-    items = cluster.read(Range("j/", keys.end_of("j/")))[0].items
-    heads = [(item.key.split("/")[1], JobHead.from_json(item.value)) for item in items if item.key.endswith("/h")]
+    items = cluster.read(Range(keys.HEADS, keys.end_of(keys.HEADS)))[0].items
+    heads = [(item.key.removeprefix(keys.HEADS), JobHead.from_json(item.value)) for item in items]
     return sorted(heads, key=lambda found: (found[1].created_seconds, found[0]))
 
 
@@ -118,7 +120,8 @@ def tasks(cluster: Cluster, job: str) -> list[TaskStatus]:
             break
         known: dict[int, TaskStatus] = {}
         in_flight, done, folded = (keys.tasks(job, stage), keys.done(job, stage), keys.chunks(job, stage))
-        found = cluster.read(*(Range(prefix, keys.end_of(prefix)) for prefix in (in_flight, done, folded)))
+        dead = keys.dead_letters(job, stage)
+        found = cluster.read(*(Range(prefix, keys.end_of(prefix)) for prefix in (in_flight, done, folded, dead)))
         for item in found[0].items:
             known[keys.number_of(item.key)] = _in_flight(
                 stage, keys.number_of(item.key), TaskRecord.from_json(item.value)
@@ -130,6 +133,9 @@ def tasks(cluster: Cluster, job: str) -> list[TaskStatus]:
         for item in found[2].items:
             for facts in chunk_facts(cluster, job, stage, json.loads(item.value)["record"]):
                 known[facts.index] = _finished(stage, facts.index, facts.done)
+        for item in found[3].items if head.state == FAILED else ():
+            index = keys.number_of(item.key)
+            known[index] = replace(known.get(index, TaskStatus(f"{stage}/{index}", "dead")), state="dead")
         pending = (TaskStatus(f"{stage}/{index}", "pending") for index in range(record.tasks))
         statuses += [known.get(index, status) for index, status in enumerate(pending)]
     return statuses
@@ -140,17 +146,17 @@ def counters(cluster: Cluster, job: str, head: JobHead) -> dict[str, int]:
     totals: Counter[str] = Counter()
     for stage in head.stages:
         kind = stage.partition("-")[2]
-        prefix = keys.chunks(job, stage)
-        for item in cluster.read(Range(prefix, keys.end_of(prefix)))[0].items:
-            for facts in chunk_facts(cluster, job, stage, json.loads(item.value)["record"]):
-                done = facts.done
-                totals.update(done.counters)
-                totals[f"{kind}.records_in"] += done.records_in
-                totals[f"{kind}.records_out"] += done.records_out
-                totals[f"{kind}.bytes_in"] += done.bytes_in
-                totals[f"{kind}.bytes_out"] += done.size
-                totals[f"{kind}.spills"] += done.spills
-                totals.update({f"storage.{name}": amount for name, amount in done.requests.items()})
+        for facts in folded_tasks(cluster, job, stage):
+            done = facts.done
+            totals.update(done.counters)
+            totals[f"{kind}.records_in"] += done.records_in
+            totals[f"{kind}.records_out"] += done.records_out
+            totals[f"{kind}.bytes_in"] += done.bytes_in
+            totals[f"{kind}.bytes_out"] += done.size
+            totals[f"{kind}.spills"] += done.spills
+            if done.skipped:
+                totals[f"{kind}.skipped"] += done.skipped
+            totals.update({f"storage.{name}": amount for name, amount in done.requests.items()})
     return dict(totals)
 
 
@@ -215,4 +221,5 @@ def _finished(stage: str, index: int, done: DoneRecord) -> TaskStatus:
         done.size,
         done.run_seconds,
         done.peak_memory_bytes,
+        requests=done.requests,
     )

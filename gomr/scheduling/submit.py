@@ -105,6 +105,9 @@ def _open_job(cluster: Cluster, record: JobRecord, record_digest: str, intent: I
         created_seconds=record.created_seconds,
         requires=record.describe["requires"],
         attempts_max=record.attempts_max,
+        priority=record.priority,
+        backups=record.backups,
+        max_skipped=record.max_skipped,
     )
     tasks = len(record.splits)
     stage = StageRecord(tasks, chunk_size(tasks), OPEN)
@@ -113,7 +116,7 @@ def _open_job(cluster: Cluster, record: JobRecord, record_digest: str, intent: I
         [
             Put(keys.head(record.job), head.to_json()),
             Put(keys.stage(record.job, MAP_STAGE), stage.to_json()),
-            Put(keys.queue(record.job), queue_entry(head)),
+            Put(keys.queue(record.job, head.priority), queue_entry(head)),
         ],
         [Range(keys.head(record.job))],
         durable=True,

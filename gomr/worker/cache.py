@@ -10,12 +10,16 @@ from pathlib import Path
 
 import structlog
 
-from gomr.errors import Denied, NotFound
+from gomr.errors import NotFound, StorageError
 from gomr.executables import file_digest
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 
 _log = structlog.get_logger("gomr")
+
+
+class ExecutableLost(StorageError):
+    """The storage has no such executable, or a damaged one: no machine's fault."""
 
 
 class ExecutableCache:
@@ -35,7 +39,7 @@ class ExecutableCache:
     def use(self, digest: str) -> Iterator[Path]:
         """Yield the path of the executable, fetched where it is missing or does not match its digest.
 
-        Raises Denied where the storage's copy does not match it either.
+        Raises ExecutableLost where the storage's copy does not match it either.
         """
         path = self._folder / digest / "executable"
         with self._locked(digest) as lock:
@@ -104,14 +108,14 @@ class ExecutableCache:
         path.parent.mkdir(parents=True)
         temporary = path.with_name("fetching")
         if not self._download(digest, temporary) and not self._download(digest, temporary):
-            raise Denied(f"the storage's copy of executable {digest} is damaged: its digest does not match")
+            raise ExecutableLost(f"the storage's copy of executable {digest} is damaged: its digest does not match")
         temporary.chmod(0o755)
         temporary.rename(path)
         _log.info("cache.fetched", digest=digest, size=path.stat().st_size)
         self.evict()
 
     def _download(self, digest: str, path: Path) -> bool:
-        """Fetch the executable; return whether it has its digest. Raises Denied where there is none."""
+        """Fetch the executable; return whether it has its digest. Raises ExecutableLost where there is none."""
         read = hashlib.sha256()
         try:
             with path.open("wb") as file:
@@ -119,7 +123,7 @@ class ExecutableCache:
                     read.update(data)
                     file.write(data)
         except NotFound as error:
-            raise Denied(f"executable {digest} is not in the storage") from error
+            raise ExecutableLost(f"executable {digest} is not in the storage") from error
         return read.hexdigest() == digest
 
 

@@ -1,10 +1,11 @@
 """Brings a task's input to this machine as plain bytes in local files: ranges cut at lines, inputs decompressed."""
 
 import bz2
+import contextlib
 import gzip
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from gomr.planning import Inputs
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import TaskFacts
+from gomr.worker.outcome import TaskFailed
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -46,7 +48,10 @@ def map_pieces(inputs: Inputs, record: JobRecord, index: int, scratch: Path, dec
 
     def fetch(number: int, source: int, offset: int, length: int) -> Piece | None:
         item = record.input(source)
-        storage, key = inputs.locate(item.url)
+        with _reading(item):
+            return fetch_from(number, item, *inputs.locate(item.url), offset, length)
+
+    def fetch_from(number: int, item: Input, storage: Storage, key: str, offset: int, length: int) -> Piece | None:
         suffix = Path(item.shown).suffix
         copy = scratch / f"input-{number}"
         if storage.local_path(key) is not None:
@@ -96,13 +101,8 @@ def in_parallel(work: Callable[[S], T], items: Sequence[S]) -> list[T]:
 
 
 def check_unchanged(storage: Storage, key: str, item: Input) -> None:
-    """Raise InputError unless the input is what it was at submit."""
-    try:
-        info = storage.stat(key)
-    except NotFound:
-        raise InputError(f"{item.shown}: the input was deleted after the job was submitted") from None
-    except Denied as error:
-        raise InputError(f"{item.shown}: the input cannot be read: {error}") from error
+    """Raise InputError unless the input is what it was at submit; NotFound or Denied where it is not to be had."""
+    info = storage.stat(key)
     if (info.size, info.version) != (item.size, item.version):
         raise InputError(f"{item.shown}: the input changed after the job was submitted; submit the job again")
 
@@ -113,7 +113,8 @@ def check_all_unchanged(inputs: Inputs, record: JobRecord, index: int) -> None:
         item = record.input(source)
         storage, key = inputs.locate(item.url)
         if storage.local_path(key) is not None:
-            check_unchanged(storage, key, item)
+            with _reading(item):
+                check_unchanged(storage, key, item)
 
 
 def whole_lines(storage: Storage, key: str, size: int, start: int, stop: int) -> tuple[int, int]:
@@ -126,6 +127,17 @@ def whole_lines(storage: Storage, key: str, size: int, start: int, stop: int) ->
 def piece_facts(pieces: list[Piece]) -> list[dict[str, object]]:
     """Return pieces as the task file holds them."""
     return [asdict(piece) for piece in pieces]
+
+
+@contextlib.contextmanager
+def _reading(item: Input) -> Iterator[None]:
+    """Blame what is wrong with an input on it, and what this machine may not read on the machine."""
+    try:
+        yield
+    except NotFound:
+        raise InputError(f"{item.shown}: the input was deleted after the job was submitted") from None
+    except Denied as error:
+        raise TaskFailed({"kind": "host", "message": f"{item.shown}: the input cannot be read: {error}"}) from error
 
 
 def _line_start(storage: Storage, key: str, size: int, position: int) -> int:

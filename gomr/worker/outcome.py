@@ -32,6 +32,7 @@ class Outcome:
     spills: int
     peak_memory_bytes: int
     counters: dict[str, int]
+    skipped: int
 
 
 def read_outcome(result: Path, output: Path, status: int | None, partitions: int) -> Outcome:
@@ -45,7 +46,7 @@ def read_outcome(result: Path, output: Path, status: int | None, partitions: int
     if facts.get("ok") is not True:
         error = facts.get("error")
         raise TaskFailed(error if isinstance(error, dict) else {"kind": "job", "message": "it did not say why"})
-    if not _is_regular(output):
+    if not is_regular(output):
         raise _broken("the task reported success and wrote no output file")
     try:
         return Outcome(
@@ -56,19 +57,20 @@ def read_outcome(result: Path, output: Path, status: int | None, partitions: int
             spills=int(facts.get("spills", 0)),
             peak_memory_bytes=int(facts.get("peak_memory_bytes", 0)),
             counters={str(name): int(amount) for name, amount in dict(facts.get("counters", {})).items()},
+            skipped=int(facts.get("skipped", 0)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _broken(f"the result file does not keep the contract: {error}") from error
 
 
 def _read(path: Path, status: int | None) -> dict[str, Any]:
-    if not _is_regular(path):
-        raise _broken(f"{_ending(status)}, without a result")
+    if not is_regular(path):
+        raise TaskFailed({"kind": "job", "message": f"{_ending(status)}, without a result", "died": True})
     if path.stat().st_size > RESULT_BYTES_MAX:
         raise _broken(f"the result file is larger than {RESULT_BYTES_MAX} bytes")
     try:
         facts = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(f"the result file is not JSON: {error}") from error
     if not isinstance(facts, dict):
         raise _broken("the result file is not a JSON object")
@@ -88,7 +90,7 @@ def _blocks(blocks: Any, partitions: int, size: int) -> list[list[int]]:
     return checked
 
 
-def _is_regular(path: Path) -> bool:
+def is_regular(path: Path) -> bool:
     """Say whether there is a plain file of its own: a link would have the worker read, and publish, another one."""
     try:
         found = path.lstat()

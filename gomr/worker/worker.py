@@ -5,6 +5,7 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -15,32 +16,33 @@ from gomr.executables import offers
 from gomr.job.linux import hide_memory
 from gomr.job.version import VERSION
 from gomr.model import JobHead, WorkerRecord
-from gomr.planning import Inputs
-from gomr.plugins import Plugins
 from gomr.scheduling import keys
 from gomr.scheduling.attempts import give_back
 from gomr.scheduling.claims import Claims
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.membership import Membership, new_worker_id
 from gomr.scheduling.status import matches, required
-from gomr.worker.attempt import AttemptRunner, Running
-from gomr.worker.executables import Executables
-from gomr.worker.scratch import ScratchFolder
+from gomr.worker.attempt import AttemptRunner, Next
+from gomr.worker.executor import Executor, Running
 from gomr.worker.settings import WorkerSettings
 
 POLL_SECONDS_MIN = 0.25  # between idle looks, doubled each time: watches may fail, looks do not
 POLL_SECONDS_MAX = 5.0
+REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials are renewed, policies mended
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
 
 _log = structlog.get_logger("gomr")
 
+OpenExecutor = Callable[[str, Callable[[dict[str, str]], None]], Executor]
+"""Called with the worker's id, and with what is to hear of the executables it refuses, each with the reason."""
+
 
 class Worker:
     """One worker with its slots. `run` blocks; `drain` and `stop` may be called from a signal handler."""
 
-    def __init__(self, cluster: Cluster, plugins: Plugins, settings: WorkerSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: WorkerSettings, open_executor: OpenExecutor) -> None:
         settings.check(cluster.coordinator.lease_seconds_min)
         self.id = new_worker_id()
         self._cluster = cluster
@@ -52,8 +54,7 @@ class Worker:
         self._running: dict[str, Running] = {}
         self._lock = threading.Lock()
         self._unfit_jobs: set[str] = set()
-        self._scratch = ScratchFolder(settings.scratch_dir, self.id)
-        self._settings = replace(settings, scratch_dir=self._scratch.path)
+        self._settings = settings
         record = WorkerRecord(
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -63,14 +64,11 @@ class Worker:
             offers=self._offers,
         )
         self._membership = Membership(cluster, self.id, record, settings.lease_seconds, self._check_running)
-        self._executables = Executables(
-            cluster,
-            settings,
-            lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True),
+        self._executor = open_executor(
+            self.id, lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True)
         )
         self._claims = Claims(cluster, self.id, settings.lease_seconds, self._can_run)
-        self._inputs = Inputs(plugins.open_storage, cluster.storage, cluster.storage_url)
-        self._runner = AttemptRunner(cluster, plugins, self._inputs, self._executables, self._settings)
+        self._runner = AttemptRunner(cluster, self._executor)
         self.healthy = True
         self.joined = threading.Event()
 
@@ -100,8 +98,7 @@ class Worker:
             self._ended.set()
             watcher.join()
             self._membership.leave()
-            self._inputs.close()
-            self._scratch.close()
+            self._executor.close()
             _log.info("worker.ended", worker=self.id)
 
     def drain(self) -> None:
@@ -132,7 +129,7 @@ class Worker:
             try:
                 claim = self._claims.claim()
                 if claim is None:
-                    if self._settings.once and self._claims.live_jobs == 0:
+                    if self._settings.once and self._claims.lookout.live_jobs == 0:
                         return
                     pause = self._wait(pause)
                     continue
@@ -162,30 +159,37 @@ class Worker:
         try:
             if self._draining.is_set():  # told to leave since the claim
                 give_back(self._cluster, running.claim)
-            elif not self._runner.run(running):
-                self.healthy = False
-                _log.error("worker.draining", reason="this machine cannot run tasks now: its disk is full")
-                self.drain()
+            else:
+                self._go_on(self._runner.run(running))
         finally:
             with self._lock:
                 del self._running[nonce]
             self._claims.release(running.claim)
 
+    def _go_on(self, after: Next) -> None:
+        """Do what follows from how an attempt went."""
+        if after is Next.LEAVE:
+            self.healthy = False
+            _log.error("worker.draining", reason="this machine cannot run tasks now: its disk is full")
+            self.drain()
+        elif after is Next.REST:
+            self._draining.wait(REST_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+
     def _wait(self, pause: float) -> float:
         """Wait for a change of the queue, at most `pause` seconds; return the next pause."""
-        until = time.monotonic() + min(pause, self._claims.due_in_seconds) * (0.75 + random.random() / 2)  # noqa: S311
+        until = time.monotonic() + min(pause, self._claims.lookout.due_in_seconds) * (0.75 + random.random() / 2)  # noqa: S311
         while not self._draining.is_set() and (left := until - time.monotonic()) > 0:
             seconds, started = min(left, WAIT_SECONDS), time.monotonic()
-            self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), self._claims.revision, seconds)
+            self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), self._claims.lookout.revision, seconds)
             if time.monotonic() - started < seconds * 0.9:
                 return POLL_SECONDS_MIN
-        longest = POLL_SECONDS_LIVE_MAX if self._claims.live_jobs else POLL_SECONDS_MAX
+        longest = POLL_SECONDS_LIVE_MAX if self._claims.lookout.live_jobs else POLL_SECONDS_MAX
         return min(2 * pause, longest)
 
     def _can_run(self, job: str, head: JobHead) -> bool:
         if self._settings.only_job and job != self._settings.only_job:
             return False
-        if self._executables.refuses(head.executable):
+        if self._executor.refuses(head.executable):
             return False
         if matches(head.requires, self._offers):
             return True
@@ -203,6 +207,7 @@ class Worker:
                 self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), revision, WAIT_SECONDS)
                 if time.monotonic() - started < WAIT_SECONDS * 0.9:
                     revision = self._cluster.transact((), [Range(keys.CLUSTER)]).revision
+                    self._claims.look_again()
                     self._check_running()
                     self._ended.wait(
                         JOIN_SECONDS

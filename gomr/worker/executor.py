@@ -1,0 +1,41 @@
+"""What a worker has done with a task in hand: the seam between the protocol and the machine."""
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from gomr.model import DoneRecord
+from gomr.scheduling.claims import Claim
+
+
+@dataclass(slots=True)
+class Running:
+    """A task in hand: set `stop` to end it; `give_back` says whether it is to be given back."""
+
+    claim: Claim
+    stop: threading.Event = field(default_factory=threading.Event)
+    give_back: bool = False
+
+
+class Executor(ABC):
+    """Executes attempts for the slots of one worker. Safe for several threads."""
+
+    @abstractmethod
+    def execute(self, running: Running) -> DoneRecord:
+        """Fetch, run, and upload one complete object of the attempt's own name; return what a commit is to say of it.
+
+        Raises TaskFailed, InputError, ExecutableRefused, StorageError, CoordinatorError, and OSError where this
+        machine is not fit to run tasks.
+        """
+
+    @abstractmethod
+    def refuses(self, digest: str) -> bool:
+        """Say whether this worker has refused the executable."""
+
+    @abstractmethod
+    def refuse(self, digest: str, reason: str) -> None:
+        """Leave all jobs of this executable to other workers from now on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held open."""

@@ -1,0 +1,221 @@
+"""Runs tasks as processes of this machine: fetch, run the executable, upload."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gomr.backends import RequestCounter, counted_requests
+from gomr.executables import environment, file_digest
+from gomr.hookspecs import Launch
+from gomr.job.careful import TRACE
+from gomr.job.contract import Piece
+from gomr.job.version import CONTRACT_VERSION
+from gomr.model import MAP_STAGE, REDUCE_STAGE, DoneRecord, JobRecord
+from gomr.planning import Inputs
+from gomr.plugins import Plugins
+from gomr.scheduling import keys
+from gomr.scheduling.claims import Claim
+from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.stages import with_tail
+from gomr.worker import fetch
+from gomr.worker.executables import Executables
+from gomr.worker.executor import Executor, Running
+from gomr.worker.jobs import Jobs
+from gomr.worker.livelog import LiveLog
+from gomr.worker.outcome import Outcome, TaskFailed, is_regular, read_outcome
+from gomr.worker.scratch import ScratchFolder, delete_tree
+from gomr.worker.settings import WorkerSettings
+
+DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
+BLOCKS_IN_RECORD_MAX = 32  # more offsets than this would not fit a done record of some 512 bytes
+
+
+class ProcessExecutor(Executor):
+    """The executor of `gomr worker`: each task is a process of its own, below the plugin that runs tasks."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        plugins: Plugins,
+        settings: WorkerSettings,
+        worker: str,
+        on_refusal: Callable[[dict[str, str]], None],
+    ) -> None:
+        self._cluster = cluster
+        self._plugins = plugins
+        self._scratch_folder = ScratchFolder(settings.scratch_dir, worker)
+        self._settings = replace(settings, scratch_dir=self._scratch_folder.path)
+        self._inputs = Inputs(plugins.open_storage, cluster.storage, cluster.storage_url)
+        self._executables = Executables(cluster, settings, on_refusal)
+        self._jobs = Jobs(cluster)
+
+    def refuses(self, digest: str) -> bool:
+        """Say whether this machine has refused the executable."""
+        return self._executables.refuses(digest)
+
+    def refuse(self, digest: str, reason: str) -> None:
+        """Leave all jobs of this executable to other workers from now on."""
+        self._executables.refuse(digest, reason)
+
+    def execute(self, running: Running) -> DoneRecord:
+        """Fetch the task's input, run its process, upload what it wrote; return what a commit is to say of it."""
+        with self._scratch() as scratch, counted_requests() as requests:
+            return self._execute(running, scratch, requests)
+
+    def close(self) -> None:
+        """Let go of storages and scratch files."""
+        self._inputs.close()
+        self._scratch_folder.close()
+
+    def _execute(self, running: Running, scratch: Path, requests: RequestCounter) -> DoneRecord:
+        claim = running.claim
+        at, started = claim.at, time.monotonic()
+        record = self._jobs.record(at)
+        with self._executables.use(at.head.executable) as executable:
+            pieces = self._pieces(claim, record, scratch)
+            fetched = time.monotonic()
+            outcome = self._run_process(running, record, executable, pieces, scratch)
+            ran = time.monotonic()
+        if at.stage == MAP_STAGE:
+            fetch.check_all_unchanged(self._inputs, record, claim.index)
+        digest = file_digest(outcome.output) if at.stage == at.head.stages[-1] else ""
+        has_tail = len(outcome.blocks) > BLOCKS_IN_RECORD_MAX
+        if has_tail:
+            with outcome.output.open("ab") as file:
+                file.write(with_tail(outcome.blocks))
+        if outcome.skipped:
+            self._store_skipped(claim, outcome)
+        size = outcome.output.stat().st_size
+        key = keys.attempt_object(at.job, at.stage, claim.index, claim.record.nonce)
+        self._cluster.storage.put_file(key, outcome.output)
+        return DoneRecord(
+            nonce=claim.record.nonce,
+            attempt=claim.record.attempt,
+            worker=claim.record.worker,
+            size=size,
+            digest=digest,
+            blocks=None if has_tail else outcome.blocks,
+            records_in=outcome.records_in,
+            records_out=outcome.records_out,
+            bytes_in=sum(piece.length for piece in pieces),
+            spills=outcome.spills,
+            peak_memory_bytes=outcome.peak_memory_bytes,
+            fetch_seconds=round(fetched - started, 4),
+            run_seconds=round(ran - fetched, 4),
+            write_seconds=round(time.monotonic() - ran, 4),
+            counters=outcome.counters,
+            failures=claim.record.failures,
+            losses=claim.record.losses,
+            requests=requests.counts(),
+            skipped=outcome.skipped,
+        )
+
+    def _store_skipped(self, claim: Claim, outcome: Outcome) -> None:
+        path = outcome.output.with_name("skipped")
+        if is_regular(path):
+            key = keys.skipped_records(claim.at.job, claim.at.stage, claim.index, claim.record.nonce)
+            self._cluster.storage.put_file(key, path)
+
+    def _pieces(self, claim: Claim, record: JobRecord, scratch: Path) -> list[Piece]:
+        if claim.at.stage == MAP_STAGE:
+            return fetch.map_pieces(self._inputs, record, claim.index, scratch, self._settings.decompressed_bytes)
+        maps = self._jobs.finished_maps(claim.at)
+        return fetch.reduce_pieces(self._cluster, claim.at.job, MAP_STAGE, maps, claim.index, scratch)
+
+    def _run_process(
+        self, running: Running, record: JobRecord, executable: Path, pieces: list[Piece], scratch: Path
+    ) -> Outcome:
+        """Run the task's process; return its outcome. Raises TaskFailed."""
+        claim, settings = running.claim, self._settings
+        task = self._write_task(claim, record, pieces, scratch)
+        killed: list[str] = []
+        launch = Launch(
+            executable=executable,
+            digest=claim.at.head.executable,
+            task_file=scratch / "task.json",
+            scratch=scratch / "work",
+            log=scratch / "log",
+            environment=environment(self._executables.pex_root(claim.at.head.executable), executable.parent),
+            serve=bool(record.describe.get("serve")) and not settings.exec_per_task,
+            task_seconds=record.task_seconds,
+            memory_bytes=settings.task_memory_bytes,
+            open_files=settings.open_files,
+            file_bytes=settings.file_bytes,
+            stop=running.stop,
+            why_killed=killed.append,
+            user=settings.run_as,
+            identity={"job": claim.at.job, "stage": claim.at.stage, "task": str(claim.index)},
+        )
+        with LiveLog(self._cluster, claim, launch.log, settings.log_bytes):
+            status = self._plugins.manager.hook.gomr_run_task(launch=launch)
+        if killed:
+            raise TaskFailed({"kind": "limit", "message": f"the task was killed: {killed[0]}"})
+        is_map = task["kind"] == "map" and record.describe["reducer"]
+        partitions = record.partitions if is_map else 0
+        try:
+            return read_outcome(Path(task["result"]), Path(task["output"]), status, partitions)
+        except TaskFailed as error:
+            if error.error.get("died") and task["trace"]:
+                error.error.update(_traced(Path(task["trace"]), pieces))
+            full = error.error.get("kind") == "host" and os.strerror(errno.ENOSPC) in str(error)
+            if full or shutil.disk_usage(scratch).free < DISK_BYTES_MIN:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from error
+            raise
+
+    def _write_task(self, claim: Claim, record: JobRecord, pieces: list[Piece], scratch: Path) -> dict[str, Any]:
+        task = {
+            "contract": CONTRACT_VERSION,
+            "kind": "reduce" if claim.at.stage == REDUCE_STAGE else "map",
+            "inputs": fetch.piece_facts(pieces),
+            "partitions": record.partitions,
+            "params": record.params,
+            "output": str(scratch / "work" / "output"),
+            "scratch": str(scratch / "work"),
+            "result": str(scratch / "work" / "result.json"),
+            "log": str(scratch / "log"),
+            "memory_bytes": record.memory_bytes,
+            "scratch_bytes": self._settings.scratch_bytes,
+            "output_format": record.output_format,
+            "skip": claim.record.skip,
+            "skipped": str(scratch / "work" / "skipped"),
+            "trace": str(scratch / "work" / "trace") if claim.record.trace else "",
+            "identity": {
+                "job": claim.at.job,
+                "stage": claim.at.stage,
+                "task": claim.index,
+                "attempt": claim.record.attempt,
+            },
+        }
+        (scratch / "task.json").write_text(json.dumps(task))
+        return task
+
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix="task-", dir=self._settings.scratch_dir))
+        try:
+            (folder / "work").mkdir()
+            (folder / "log").touch()
+            if self._settings.run_as:
+                folder.chmod(0o755)
+                for name in ("work", "log"):
+                    shutil.chown(folder / name, user=self._settings.run_as)
+            yield folder
+        finally:
+            delete_tree(folder)
+
+
+def _traced(path: Path, pieces: list[Piece]) -> dict[str, Any]:
+    """Return which record a process that died was at, as an error object tells it; nothing where it was at none."""
+    data = path.read_bytes() if is_regular(path) else b""
+    if len(data) != TRACE.size:
+        return {}
+    piece, number = TRACE.unpack(data)
+    return {"record_number": number, "source": pieces[piece].name} if piece < len(pieces) else {}
