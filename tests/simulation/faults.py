@@ -1,0 +1,83 @@
+"""Which faults a seed has, how often, and how many of each came true."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.simulation.kernel import Kernel
+
+NETWORK = {  # for one request: the chance of it where a seed has this fault at all
+    "request dropped": 0.03,
+    "request late": 0.03,
+    "request doubled": 0.02,
+    "answer lost": 0.03,
+    "crash before request": 0.004,
+    "crash after request": 0.004,
+    "crash after effect": 0.004,
+}
+WATCH = {"watch lost": 0.3, "watch early": 0.1}
+STORAGE = {
+    "storage failed": 0.05,
+    "storage did it and failed": 0.03,
+    "upload torn": 0.05,
+    "upload late": 0.03,
+}
+TASK = {
+    "task failed": 0.15,
+    "machine failed": 0.04,
+    "task slow": 0.05,
+    "executable refused": 0.01,
+    "poisoned record": 0.3,
+}
+EVENTS = {  # how many a minute, where a seed has this fault at all
+    "worker killed": 2.0,
+    "worker paused": 3.0,
+    "command paused": 6.0,
+    "command killed": 1.0,
+    "all leases lost": 0.5,
+    "coordinator restarted": 1.0,
+    "coordinator away": 1.0,
+    "storage away": 0.7,
+}
+ACTIONS = {
+    "pause": 1.0,
+    "resume": 1.5,
+    "cancel": 0.7,
+    "rerun": 1.0,
+    "gc": 4.0,
+    "second submit": 2.0,
+    "drain": 1.0,
+    "remove": 1.0,
+}
+LATE_SECONDS_MAX = 40.0  # past a lease and past the deadline of a request
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of one seed: a random subset of all kinds, so that each kind also comes alone (swarm testing)."""
+
+    kernel: Kernel
+    rates: dict[str, float] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    over: bool = False
+
+    def draw(self) -> None:
+        """Choose which kinds this seed has, and how strong each is."""
+        chance = self.kernel.chance
+        share = chance.choice((0.15, 0.4, 0.7))
+        for kinds in (NETWORK, WATCH, STORAGE, TASK, EVENTS, ACTIONS):
+            for name, rate in kinds.items():
+                if chance.random() < share:
+                    self.rates[name] = rate * chance.uniform(0.3, 2.0)
+
+    def happens(self, name: str) -> bool:
+        """Throw the dice for one fault now."""
+        rate = self.rates.get(name)
+        if rate is None or self.over or self.kernel.chance.random() >= rate:
+            return False
+        self.counts[name] += 1
+        return True
+
+    def next_in_seconds(self, name: str) -> float | None:
+        """Return when an event of this kind comes next; None for never."""
+        rate = self.rates.get(name)
+        return None if rate is None else self.kernel.chance.expovariate(rate / 60.0)

@@ -1,0 +1,216 @@
+"""Bugs that are put into gomr's core on purpose: the simulation must find each of them."""
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from tests.simulation.stdlib import CORE
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A change of the source of one function, `module:function` or `module:Class.method`."""
+
+    name: str
+    place: str
+    edits: tuple[tuple[str, str], ...]
+    is_rare: bool = False  # it shows in fewer than one of some thousand seeds: not looked for in CI
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Run the core with this bug in it. Raises LookupError where the core does not read so any more."""
+        module_name, _, path = self.place.partition(":")
+        module = import_module(f"gomr.{module_name}")
+        owner_name, _, name = path.rpartition(".")
+        owner: Any = getattr(module, owner_name) if owner_name else module
+        real = inspect.unwrap(getattr(owner, name))
+        source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+        for old, new in self.edits:
+            if source.count(old) != 1:
+                raise LookupError(f"{self.name}: {old!r} is {source.count(old)} times in {self.place}")
+            source = source.replace(old, new)
+        namespace = vars(module)
+        scope: dict[str, Any] = {}
+        exec(compile(source, f"<mutant {self.name}>", "exec"), namespace, scope)
+        mutated = scope[name]
+        holders = [owner, *(sys.modules[core] for core in CORE if core in sys.modules)]
+        changed = [holder for holder in holders if vars(holder).get(name) in (getattr(owner, name), real)]
+        original = getattr(owner, name)
+        for holder in changed:
+            setattr(holder, name, mutated)
+        try:
+            yield
+        finally:
+            for holder in changed:
+                setattr(holder, name, original)
+
+
+def _without(name: str, place: str, text: str, *, is_rare: bool = False) -> Mutant:
+    return Mutant(name, place, ((text, ""),), is_rare)
+
+
+READS_WHAT_IT_FINDS = """
+    import dataclasses
+    stage, _ = self._cluster.stage(at.job, MAP_STAGE)
+    attempts = {}
+    for info in self._cluster.storage.list(f"jobs/{at.job}/{MAP_STAGE}/"):
+        attempts[info.key.split("/")[3]] = info.key.split("/")[4]
+    found = []
+    for task in finished_tasks(self._cluster, at.job, MAP_STAGE, stage.manifest_digest):
+        done = dataclasses.replace(task.done, nonce=attempts[str(task.index)])
+        found.append(dataclasses.replace(task, done=done))
+    return found
+    stage, _ ="""
+READS_HEAD = """\
+        Revision(keys.head(at.job), at.head_revision),  # it changes where the job is paused
+"""
+TRY, RECORD, COMMIT = "scheduling.claims:Claims._try", "scheduling.claims:Claims._record", "scheduling.attempts:commit"
+FOLD, CLOSE = "scheduling.stages:fold", "scheduling.stages:close"
+MUTANTS = (
+    _without(
+        "claim-forgets-done",
+        RECORD,
+        "            Version(keys.done_task(at.job, at.stage, candidate.chunk, candidate.index), exists=False),\n",
+    ),
+    _without(
+        "claim-forgets-folded",
+        RECORD,
+        "            Version(keys.chunk(at.job, at.stage, candidate.chunk), exists=False),\n",
+    ),
+    Mutant("take-over-blindly", RECORD, (("= [Revision(key, candidate.item.revision)]", "= []"),)),
+    _without("commit-leaves-backup", COMMIT, "        Delete(claim.backup_key),\n"),
+    _without("commit-without-fence", COMMIT, "    Revision(claim.key, claim.revision),\n"),
+    _without("commit-into-ended-stage", COMMIT, "    Revision(keys.stage(at.job, at.stage), at.revision),\n"),
+    _without("commit-leaves-claim", COMMIT, "    Delete(claim.task_key),\n"),
+    Mutant(
+        "commit-deletes-what-counts",
+        COMMIT,
+        (("ours = DoneRecord.from_json(stored.items[0].value).nonce == done.nonce", "ours = False"),),
+    ),
+    Mutant(
+        "unknown-commit-is-refused",
+        "worker.attempt:AttemptRunner._attempt",
+        (
+            (
+                "    ended = attempts.commit(self._cluster, claim, done)\n",
+                "    try:\n"
+                "        self._cluster.coordinator.transact((), ())\n"
+                "        ended = attempts.commit(self._cluster, claim, done)\n"
+                "        self._cluster.coordinator.transact((), ())\n"
+                "    except CoordinatorError:\n"
+                "        ended = attempts.Ended(False, own_object_useless=True)\n",
+            ),
+        ),
+    ),
+    _without("fail-without-fence", "scheduling.attempts:_replace", "    Revision(claim.key, claim.revision),\n"),
+    Mutant(
+        "fail-job-without-fence",
+        "scheduling.attempts:_fail_job",
+        (
+            ("            Revision(claim.key, claim.revision),\n", ""),
+            ("found_task.items[0].revision != claim.revision or ", ""),
+            ("if not (found_task.items and ", "if not ("),
+        ),
+        is_rare=True,
+    ),
+    Mutant(
+        "failures-count-double",
+        "scheduling.attempts:fail",
+        (("record.failures + (not host)", "record.failures + 2 * (not host)"),),
+    ),
+    Mutant(
+        "losses-count-as-failures",
+        "scheduling.attempts:fail",
+        (("record.failures + (not host)", "record.failures + 1"),),
+    ),
+    Mutant(
+        "postponing-counts-as-failure",
+        "scheduling.attempts:postpone",
+        (("state=ATTEMPT_WAITS,", "state=ATTEMPT_WAITS, losses=claim.record.losses + 5,"),),
+    ),
+    Mutant("skips-without-limit", "scheduling.skipping:skip", (("if count >= limit:", "if False:"),)),
+    _without(
+        "skip-without-fence",
+        "scheduling.skipping:skip",
+        "            Revision(claim.key, claim.revision),\n",
+        is_rare=True,
+    ),
+    _without("fold-twice", FOLD, "        Version(keys.chunk(at.job, at.stage, chunk), exists=False),\n"),
+    _without("fold-stores-nothing", FOLD, "cluster.storage.create(key, data)"),
+    Mutant(  # each of the two holds alone: both change together
+        "close-without-fences",
+        CLOSE,
+        (
+            ("    Revision(keys.stage(at.job, at.stage), at.revision),\n", ""),
+            ("    Revision(keys.head(at.job), at.head_revision),\n", ""),
+        ),
+    ),
+    _without("close-stores-nothing", CLOSE, "cluster.storage.create(manifest_key, data)"),
+    Mutant(
+        "cancel-without-fences",
+        "scheduling.control:cancel",
+        (("Revision(keys.head(job), head_revision), Revision(keys.stage(job, head.stage), stage_revision)", ""),),
+    ),
+    Mutant(
+        "rerun-without-fences",
+        "scheduling.control:rerun",
+        (
+            ("            Revision(keys.head(job), head_revision),\n", ""),
+            ("            Revision(keys.stage(job, head.stage), stage_revision),\n", ""),
+        ),
+        is_rare=True,
+    ),
+    _without("pause-stops-nobody", TRY, READS_HEAD),
+    _without(
+        "submit-without-intent",
+        "scheduling.submit:_open_job",
+        ", *(Version(key, exists=True) for key in intent.keys)",
+    ),
+    Mutant(
+        "submit-ignores-marks",
+        "scheduling.submit:Intent.__init__",
+        (("[Version(keys.deletion(name), exists=False) for name in names]", "[]"),),
+        is_rare=True,
+    ),
+    _without("gc-ignores-intents", "scheduling.marks:marked", " and not users.count"),
+    Mutant(
+        "gc-looks-only-once",
+        "scheduling.gc:_delete",
+        (("any(name in (job, head.executable) for job, head in jobs(cluster))", "False"),),
+    ),
+    Mutant(
+        "lost-claim-is-kept",
+        "scheduling.lookout:Lookout._kind",
+        (('return "" if record.nonce in self._active else ABANDONED', 'return ""'),),
+    ),
+    Mutant(
+        "nobody-folds-for-others",
+        "scheduling.lookout:Lookout._scan_chunk",
+        (("fold(self._cluster, at, chunk)", "pass"),),
+    ),
+    Mutant(
+        "nobody-closes-for-others", "scheduling.lookout:Lookout._scan_stage", (("close(self._cluster, at)", "pass"),)
+    ),
+    Mutant("nobody-tries-again", "scheduling.lookout:Lookout._kind", (("return DUE", 'return ""'),)),
+    Mutant(
+        "nobody-takes-over",
+        "scheduling.lookout:Lookout._kind",
+        (("        if left <= 0:\n            return ABANDONED\n", ""),),
+    ),
+    Mutant(
+        "heartbeat-outlives-worker",
+        "scheduling.membership:Membership.leave",
+        (("    self._stopped.set()\n", ""), ("    self._thread.join()\n", "")),
+    ),
+    Mutant(
+        "reducers-read-what-they-find",
+        "worker.jobs:Jobs.finished_maps",
+        (("    stage, _ =", READS_WHAT_IT_FINDS),),
+    ),
+)
+BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
