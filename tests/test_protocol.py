@@ -119,7 +119,7 @@ def test_a_superseded_attempt_cannot_commit(cluster: Cluster, executable: Path) 
     claim = slow.claim()
     assert claim
     heir = new_worker(cluster, "heir")
-    heir.lookout._lease_seconds = 0.2
+    heir.lookout._scan._lease_seconds = 0.2
     taken = None
     deadline = time.monotonic() + 60
     while taken is None:

@@ -9,7 +9,8 @@ from gomr.backends import Compare, Item, Put, Range, Revision, Version
 from gomr.model import ATTEMPT_RUNS, JobHead, TaskRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
-from gomr.scheduling.lookout import ABANDONED, SLOW, Candidate, Lookout
+from gomr.scheduling.lookout import Lookout
+from gomr.scheduling.scan import ABANDONED, SLOW, Candidate
 from gomr.scheduling.stages import StageView
 
 CONFLICTS_MAX = 8  # claims lost in a row before the chunk is read again
@@ -74,14 +75,14 @@ class Claims:
                 return claim
             conflicts += 1
             if conflicts % 2 == 0:  # the chunk has changed under us: what it looked like is of no more use
-                with self._lock:
-                    self._candidates = []
+                self.look_again()
         return None
 
     def look_again(self) -> None:
         """Forget what the last look found: the queue has changed, and another job may come first."""
         with self._lock:
             self._candidates = []
+            self.lookout.forget()
 
     def release(self, claim: Claim) -> None:
         """Forget a task that was in hand, however it ended."""

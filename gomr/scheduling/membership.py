@@ -5,7 +5,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -17,6 +17,7 @@ from gomr.scheduling.cluster import Cluster
 
 LEASE_SECONDS = 15.0  # three missed heartbeats; client-go's leases have the same default
 HEARTBEATS_PER_LEASE = 3
+PRESENCE_BATCH = 100  # workers asked for in one transaction: etcd allows 128 operations
 
 _log = structlog.get_logger("gomr")
 
@@ -109,3 +110,24 @@ class Membership:
                 self._on_beat()
             except CoordinatorError as error:
                 _log.warning("heartbeat.failed", worker=self._worker, error=str(error))
+
+
+class Presence:
+    """Tells which workers are there; each answer holds for a third of a lease. For one thread at a time."""
+
+    def __init__(self, cluster: Cluster, lease_seconds: float) -> None:
+        self._cluster = cluster
+        self._seconds = lease_seconds / 3
+        self._known: dict[str, tuple[float, bool]] = {}  # worker -> until when that is known, and whether it is there
+
+    def alive(self, workers: Iterable[str]) -> set[str]:
+        """Return those of `workers` whose keys stand."""
+        wanted, now = {*workers}, time.monotonic()
+        self._known = {worker: known for worker, known in self._known.items() if known[0] > now}
+        unknown = sorted(wanted - self._known.keys())
+        for first in range(0, len(unknown), PRESENCE_BATCH):
+            batch = unknown[first : first + PRESENCE_BATCH]
+            found = self._cluster.read(*(Range(keys.worker(worker), count_only=True) for worker in batch))
+            for worker, item in zip(batch, found, strict=True):
+                self._known[worker] = (now + self._seconds, item.count > 0)
+        return {worker for worker in wanted if self._known[worker][1]}

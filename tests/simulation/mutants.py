@@ -185,22 +185,22 @@ MUTANTS = (
     ),
     Mutant(
         "lost-claim-is-kept",
-        "scheduling.lookout:Lookout._kind",
+        "scheduling.scan:Scan._kind",
         (('return "" if record.nonce in self._active else ABANDONED', 'return ""'),),
     ),
     Mutant(
         "nobody-folds-for-others",
-        "scheduling.lookout:Lookout._scan_chunk",
+        "scheduling.scan:Scan.chunks",
         (("fold(self._cluster, at, chunk)", "pass"),),
     ),
     Mutant(
         "nobody-closes-for-others", "scheduling.lookout:Lookout._scan_stage", (("close(self._cluster, at)", "pass"),)
     ),
-    Mutant("nobody-tries-again", "scheduling.lookout:Lookout._kind", (("return DUE", 'return ""'),)),
+    Mutant("nobody-tries-again", "scheduling.scan:Scan._kind", (("return DUE", 'return ""'),)),
     Mutant(
         "nobody-takes-over",
-        "scheduling.lookout:Lookout._kind",
-        (("        if left <= 0:\n            return ABANDONED\n", ""),),
+        "scheduling.scan:Scan._kind",
+        (('return ABANDONED if is_over else ""', 'return ""'),),
     ),
     Mutant(
         "heartbeat-outlives-worker",
