@@ -36,7 +36,11 @@ def marked(cluster: Cluster, name: str) -> Iterator[Mark | None]:
         key, nonce = keys.deletion(name), secrets.token_bytes(8)
         intents = keys.intents(name)
         look = [Range(key), Range(intents, keys.end_of(intents), count_only=True)]
-        answer = cluster.transact([Version(key, exists=False)], [Put(key, nonce, lease), *look], look)
+        compares = [
+            Version(key, exists=False),
+            Version(keys.CLUSTER, exists=True),
+        ]  # a coordinator that came back empty
+        answer = cluster.transact(compares, [Put(key, nonce, lease), *look], look)
         marks, users = answer.found
         is_ours = bool(marks.items) and marks.items[0].value == nonce
         yield Mark(cluster, lease) if is_ours and not users.count else None

@@ -37,7 +37,7 @@ class Intent:
         self.keys = [f"{keys.intents(name)}{nonce}" for name in names]
         self._renewed = time.monotonic()
         answer = cluster.transact(
-            [Version(keys.deletion(name), exists=False) for name in names],
+            [Version(keys.CLUSTER, exists=True), *(Version(keys.deletion(name), exists=False) for name in names)],
             [Put(key, b"", lease) for key in self.keys],
         )
         if not answer.ok:

@@ -7,6 +7,8 @@ from typing import Any
 
 from gomr.backends import Item
 from gomr.model import (
+    ATTEMPT_RUNS,
+    ATTEMPT_WAITS,
     CANCELLED,
     CLOSED,
     DONE,
@@ -22,6 +24,7 @@ from gomr.model import (
     JobHead,
     JobRecord,
     StageRecord,
+    TaskRecord,
 )
 from gomr.scheduling import keys
 from tests.simulation.keyvalue import KeyValue
@@ -50,6 +53,9 @@ class Auditor:
         self._bucket = bucket
         self.violations: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.emptied = False  # the coordinator lost all it held: nothing of the storage may go any more
+        self._parsed: dict[bytes, JobHead] = {}
+        self._heads: dict[str, JobHead] = {}  # as they were then
         self.counted: dict[tuple[str, str, int], str] = {}  # (job, stage, task) -> nonce of the attempt that counts
         truth.on_change.append(self._changed)
         bucket.on_change.append(self._deleted)
@@ -57,11 +63,20 @@ class Auditor:
     def head(self, job: str) -> JobHead | None:
         """Return a job's head as it is now."""
         item = self._truth.items.get(keys.head(job))
-        return None if item is None else JobHead.from_json(item.value)
+        if item is None:
+            return None
+        if item.value not in self._parsed:
+            self._parsed[item.value] = JobHead.from_json(item.value)
+        return self._parsed[item.value]
 
     def jobs(self) -> list[str]:
         """Return the ids of all jobs."""
         return [item.key.removeprefix(keys.HEADS) for item in self._truth.range_items(keys.HEADS, "h0")]
+
+    def remember(self) -> None:
+        """Remember what the coordinator holds: it is about to lose it."""
+        self._heads = {job: head for job in self.jobs() if (head := self.head(job))}
+        self.emptied = True
 
     def check_result(self, job: str) -> None:
         """Check that the result of a finished job holds every map's output once, from one attempt for all reducers."""
@@ -113,8 +128,10 @@ class Auditor:
             self._check_done(job, parts[3], int(parts[4], 16), int(parts[5], 16), after)
         elif kind == "k" and after is not None:
             self._check_skips(job, int(after.value))
-        elif kind in "tb" and after is not None and before is None:
-            self._check_claim(job, parts[3], int(parts[5], 16), kind)
+        elif kind in "tb" and after is not None:
+            if before is None:
+                self._check_claim(job, parts[3], int(parts[5], 16), kind)
+            self._check_attempt(key, before, TaskRecord.from_json(after.value))
         elif kind == "c" and after is not None:
             self._expect(before is None, f"{key}: folded twice")
             self._check_chunk(job, parts[3], int(parts[4], 16), after)
@@ -163,6 +180,15 @@ class Auditor:
             has_task = keys.task(job, stage, chunk, index) in self._truth.items
             self._expect(has_task, f"{job}: {stage}/{index} has a backup, and nobody runs it")
 
+    def _check_attempt(self, key: str, before: Item | None, after: TaskRecord) -> None:
+        """Check that only who runs an attempt says how it ended; everybody else begins another."""
+        old = TaskRecord.from_json(before.value) if before else None
+        is_same = old is not None and old.nonce == after.nonce
+        if after.state == ATTEMPT_WAITS:
+            self._expect(is_same and old.state == ATTEMPT_RUNS, f"{key}: ended by an attempt that another has replaced")  # type: ignore[union-attr]
+        else:
+            self._expect(not is_same, f"{key}: an attempt began twice")
+
     def _check_skips(self, job: str, count: int) -> None:
         head = self.head(job)
         self._expect(head is not None and count <= head.max_skipped, f"{job}: {count} records given up")
@@ -205,13 +231,14 @@ class Auditor:
     def _deleted(self, key: str) -> None:
         """Check that nothing needed was deleted from the storage."""
         folder, _, rest = key.partition("/")
+        heads = self._heads if self.emptied else {job: head for job in self.jobs() if (head := self.head(job))}
         if folder == "bin":
-            users = [job for job in self.jobs() if self._needs(job, rest)]
+            users = [job for job, head in heads.items() if head.executable == rest and head.state != REMOVING]
             if users:
                 self.violations.append(f"the executable of {users} was deleted")
         elif folder == "jobs":
             job, _, place = rest.partition("/")
-            head = self.head(job)
+            head = heads.get(job)
             if head is None or head.state == REMOVING:
                 return
             stage, _, what = place.partition("/")
@@ -225,10 +252,6 @@ class Auditor:
                 needed = is_result and self.counted.get((job, stage, int(index))) == nonce
             if needed:
                 self.violations.append(f"{key} was deleted while job {job} is {head.state}")
-
-    def _needs(self, job: str, digest: str) -> bool:
-        head = self.head(job)
-        return head is not None and head.executable == digest and head.state != REMOVING
 
     @staticmethod
     def _expect(holds: bool, what: str) -> None:

@@ -1,5 +1,6 @@
 """Many seeds, on several processors, and what came of them; with or without a bug put in."""
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -121,5 +122,9 @@ def _add(report: Report, outcomes: list[Outcome]) -> None:
 def _run_batch(batch: tuple[int, int, str]) -> list[Outcome]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     first, end, mutant = batch
+    gc.disable()  # its pauses are a tenth of the time; a seed's garbage is small
     with BY_NAME[mutant].applied() if mutant else nullcontext():
-        return [simulate(seed) for seed in range(first, end)]
+        outcomes = [simulate(seed) for seed in range(first, end)]
+    gc.enable()
+    gc.collect()
+    return outcomes

@@ -19,7 +19,7 @@ from tests.protocol import done
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel
 
-LOOK_SECONDS = 0.5  # how late a task heeds that it is to stop
+LOOK_SECONDS = 1.0  # how late a task heeds that it is to stop
 TASK_SECONDS_MAX, SLOW_TASK_SECONDS_MAX = 4.0, 60.0
 
 

@@ -10,6 +10,8 @@ NETWORK = {  # for one request: the chance of it where a seed has this fault at 
     "request late": 0.03,
     "request doubled": 0.02,
     "answer lost": 0.03,
+    "pause before request": 0.01,
+    "command paused before request": 0.15,
     "crash before request": 0.004,
     "crash after request": 0.004,
     "crash after effect": 0.004,
@@ -37,6 +39,12 @@ EVENTS = {  # how many a minute, where a seed has this fault at all
     "coordinator restarted": 1.0,
     "coordinator away": 1.0,
     "storage away": 0.7,
+    "worker drained": 1.0,
+    "reboot": 0.3,
+}
+CHANGE = {  # for one change of a key: what happens at that very moment
+    "coordinator away at a change": 0.002,
+    "user at a change": 0.01,
 }
 ACTIONS = {
     "pause": 1.0,
@@ -45,9 +53,17 @@ ACTIONS = {
     "rerun": 1.0,
     "gc": 4.0,
     "second submit": 2.0,
-    "drain": 1.0,
     "remove": 1.0,
 }
+THEMES: tuple[tuple[str, ...], ...] = (  # kinds that a seed may have all of, and often
+    (),
+    (),
+    ("gc", "second submit", "remove", "cancel", "command paused before request", "all leases lost"),
+    ("cancel", "rerun", "pause", "resume", "remove", "user at a change", "command paused before request"),
+    ("worker paused", "pause before request", "task failed", "poisoned record", "answer lost"),
+)
+THEME_FACTOR = 4.0
+EMPTIED_SHARE = 0.02  # of the seeds: the coordinator loses all it holds
 LATE_SECONDS_MAX = 40.0  # past a lease and past the deadline of a request
 
 
@@ -64,10 +80,15 @@ class Faults:
         """Choose which kinds this seed has, and how strong each is."""
         chance = self.kernel.chance
         share = chance.choice((0.15, 0.4, 0.7))
-        for kinds in (NETWORK, WATCH, STORAGE, TASK, EVENTS, ACTIONS):
+        theme = chance.choice(THEMES)
+        for kinds in (NETWORK, WATCH, STORAGE, TASK, EVENTS, CHANGE, ACTIONS):
             for name, rate in kinds.items():
-                if chance.random() < share:
+                if name in theme:
+                    self.rates[name] = rate * chance.uniform(1.0, THEME_FACTOR)
+                elif chance.random() < share:
                     self.rates[name] = rate * chance.uniform(0.3, 2.0)
+        if chance.random() < EMPTIED_SHARE:
+            self.rates["coordinator emptied"] = 1.0
 
     def happens(self, name: str) -> bool:
         """Throw the dice for one fault now."""

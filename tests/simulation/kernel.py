@@ -95,7 +95,14 @@ class Kernel:
         """Return what wakes the running fiber from the `wait` that it calls next, and from no later one."""
         fiber = self._fiber()
         turn = fiber.turn + 1
-        return lambda: self.at(self.now, lambda: self._resume(fiber, turn))
+
+        def wake() -> None:
+            if getcurrent() is self.hub:
+                self._resume(fiber, turn)
+            else:
+                self.at(self.now, lambda: self._resume(fiber, turn))
+
+        return wake
 
     def check_alive(self) -> None:
         """Raise GreenletExit in a fiber whose party has died: what its `finally` blocks do must have no effect."""

@@ -73,6 +73,20 @@ class KeyValue:
                 self._change(key, None)
         return lease is not None
 
+    def revoke_all(self) -> None:
+        """End all leases."""
+        for number in list(self.leases):
+            self.revoke(number)
+
+    def empty(self) -> None:
+        """Lose everything, as a server does that comes back on an empty disk: its revisions begin anew."""
+        self.items.clear()
+        self.leases.clear()
+        self._keys.clear()
+        self._lease_of.clear()
+        self.last_change.clear()
+        self.revision = 1
+
     def keep_all(self) -> None:
         """Give every lease its whole time, as etcd does when a leader is elected."""
         for number in list(self.leases):

@@ -116,7 +116,6 @@ MUTANTS = (
             ("found_task.items[0].revision != claim.revision or ", ""),
             ("if not (found_task.items and ", "if not ("),
         ),
-        is_rare=True,
     ),
     Mutant(
         "failures-count-double",
@@ -138,7 +137,6 @@ MUTANTS = (
         "skip-without-fence",
         "scheduling.skipping:skip",
         "            Revision(claim.key, claim.revision),\n",
-        is_rare=True,
     ),
     _without("fold-twice", FOLD, "        Version(keys.chunk(at.job, at.stage, chunk), exists=False),\n"),
     _without("fold-stores-nothing", FOLD, "cluster.storage.create(key, data)"),
@@ -163,7 +161,6 @@ MUTANTS = (
             ("            Revision(keys.head(job), head_revision),\n", ""),
             ("            Revision(keys.stage(job, head.stage), stage_revision),\n", ""),
         ),
-        is_rare=True,
     ),
     _without("pause-stops-nobody", TRY, READS_HEAD),
     _without(
@@ -174,8 +171,12 @@ MUTANTS = (
     Mutant(
         "submit-ignores-marks",
         "scheduling.submit:Intent.__init__",
-        (("[Version(keys.deletion(name), exists=False) for name in names]", "[]"),),
-        is_rare=True,
+        ((", *(Version(keys.deletion(name), exists=False) for name in names)", ""),),
+    ),
+    _without(
+        "gc-works-beside-an-emptied-coordinator",
+        "scheduling.marks:marked",
+        ", Version(keys.CLUSTER, exists=True)",
     ),
     _without("gc-ignores-intents", "scheduling.marks:marked", " and not users.count"),
     Mutant(

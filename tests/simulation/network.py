@@ -7,7 +7,7 @@ from tests.simulation.faults import LATE_SECONDS_MAX, Faults
 from tests.simulation.kernel import Kernel, Party
 
 T = TypeVar("T")
-NEVER = object()
+PAUSES_SECONDS = (0.05, 1.0, 12.0, 40.0)  # of a process: the last two are past a third of a lease, and past a lease
 
 
 class Server:
@@ -29,6 +29,10 @@ class Server:
         if faults.happens("crash before request"):
             kernel.crash(party)
             kernel.check_alive()
+        is_command = party.name.startswith("command")
+        if faults.happens("command paused before request" if is_command else "pause before request"):
+            kernel.pause(party, kernel.chance.choice(PAUSES_SECONDS))
+            kernel.wait(0.0)
         answer: list[tuple[T | None, Exception | None]] = []
         wake = kernel.waker()
 
@@ -46,6 +50,8 @@ class Server:
             elif is_heard and not faults.happens("answer lost"):
 
                 def hear() -> None:
+                    if self.away_until > kernel.now:
+                        return
                     answer.append((result, failure))
                     wake()
 

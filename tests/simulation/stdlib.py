@@ -1,5 +1,6 @@
 """What gomr's core sees as `time`, `threading`, `random` and `secrets` while it is simulated."""
 
+import functools
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import gomr.scheduling
+from gomr.model import Record
 from tests.simulation.kernel import Fiber, Kernel, Party
 
 EPOCH_SECONDS = 1.8e9  # of the simulated wall clock
@@ -34,11 +36,24 @@ def replaced(kernel: Kernel) -> Iterator[None]:
             if name in module.__dict__:
                 saved.append((module, name, module.__dict__[name]))
                 setattr(module, name, modules[name])
+    parse = Record.__dict__["from_json"]
+    Record.from_json = classmethod(_parsed)  # type: ignore[arg-type,assignment,method-assign]
     try:
         yield
     finally:
+        Record.from_json = parse  # type: ignore[method-assign]
         for module, name, real in saved:
             setattr(module, name, real)
+
+
+_parse = Record.from_json.__func__  # type: ignore[attr-defined]
+
+
+@functools.lru_cache(10_000)
+def _parsed(record: type[Record], data: bytes) -> Record:
+    """Read a record as the core does, but the same bytes only once: it is half of all the work."""
+    parsed: Record = _parse(record, data)
+    return parsed
 
 
 def simulated(kernel: Kernel) -> dict[str, Any]:

@@ -9,11 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gomr.errors import CoordinatorError, GomrError, StorageError
-from gomr.executables import file_digest
-from gomr.model import ENDED, FAILED, PAUSED, JobRecord, StageRecord
-from gomr.scheduling import control, gc, keys, submit
-from gomr.scheduling.attempts import LOSSES_MAX
+from gomr.backends import Item
+from gomr.model import ENDED, StageRecord
 from gomr.scheduling.cluster import Cluster
 from gomr.worker import worker as worker_module
 from gomr.worker.settings import WorkerSettings
@@ -21,31 +18,18 @@ from gomr.worker.worker import Worker
 from tests.simulation.auditor import Auditor
 from tests.simulation.coordinator import SimulatedCoordinator
 from tests.simulation.executor import TASK_SECONDS_MAX, SimulatedExecutor
-from tests.simulation.faults import ACTIONS, EVENTS, LATE_SECONDS_MAX, NETWORK, Faults
+from tests.simulation.faults import ACTIONS, EVENTS, LATE_SECONDS_MAX, Faults
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.keyvalue import KeyValue
-from tests.simulation.network import Server
+from tests.simulation.network import PAUSES_SECONDS, Server
 from tests.simulation.stdlib import replaced
 from tests.simulation.storage import Bucket, SimulatedStorage
+from tests.simulation.users import EXPECTED, PARTITIONS_MAX, Users
+from tests.simulation.verdict import LIVENESS_LEASES, left_over, unfinished, wrongly_failed
 
 LEASE_SECONDS = 15.0
-LIVENESS_LEASES = 10  # after the last fault, and beyond the work itself, every job has ended within so many
 SETTLE_SECONDS = 400.0  # after the last worker has left: longer than any lease of the protocol
-PARTITIONS_MAX = 3
 DAY_SECONDS = 86400.0
-PROGRAMS = (Path(__file__), Path(__file__).with_name("kernel.py"))  # any do: simulated executables are never run
-LOSING = (  # faults that may cost a worker the task in its hands
-    *(name for name in NETWORK if name != "request doubled"),
-    *(name for name in EVENTS if name != "storage away"),
-)
-JOB_ACTIONS: dict[str, Callable[[Cluster, str], object]] = {
-    "cancel": control.cancel,
-    "pause": control.pause,
-    "resume": control.resume,
-    "rerun": control.rerun,
-    "remove": control.remove,
-}
-EXPECTED = (GomrError, CoordinatorError, StorageError)  # what a command may end with
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +61,15 @@ class World:
         self.auditor = Auditor(self.truth, self.bucket)
         self.failures: Counter[str] = Counter()
         self.poisoned: dict[str, int] = {}
-        self.submitted: set[str] = set()  # acknowledged
-        self.removed: set[str] = set()  # somebody asked for it, at least
         self.workers: dict[Party, Worker] = {}
-        self.commands: dict[Party, None] = {}  # that run
         self.executors: dict[Party, SimulatedExecutor] = {}
         self.closing = False
         self._party_count = 0
-        self._job_count = 0
+        self._looked_at = 0  # revision at which somebody saw whether all jobs have ended
         self._seed = seed
         self._trace = hashlib.sha256()
-        self.truth.on_change.append(lambda key, _before, after: self._note(key, after.value if after else b""))
+        self.users = Users(self.kernel, self.faults, self.auditor, self._connect)
+        self.truth.on_change.append(self._heard)
         chance = self.kernel.chance
         self._worker_count = chance.randint(1, 4)
         self._slots = chance.randint(1, 2)
@@ -97,22 +79,28 @@ class World:
         kernel, chance = self.kernel, self.kernel.chance
         with replaced(kernel), self._stand_ins():
             for _ in range(chance.randint(1, 2)):
-                self._command(self._submit)
+                self.users.submit()
             for _ in range(self._worker_count):
                 self._start_worker()
-            for name in (*EVENTS, *ACTIONS):
+            for name in (*EVENTS, *ACTIONS, "coordinator emptied"):
                 self._plan(name)
             kernel.run(chance.uniform(10.0, 90.0))
             self._heal()
             kernel.run(kernel.now + LATE_SECONDS_MAX)  # the last late requests arrive
-            self._resume_all()
+            self.users.resume_all()
             kernel.run(kernel.now + LIVENESS_LEASES * LEASE_SECONDS + self._work_seconds(), self._all_ended)
-            violations = [*self.auditor.violations, *(f"{error!r} reached a thread's end" for error in kernel.problems)]
-            if not violations:
-                violations = [*self._unfinished(), *self._wrongly_failed()]
             states = Counter(head.state for job in self.auditor.jobs() if (head := self.auditor.head(job)))
+            violations = self._violations()
+            if not violations and not self.auditor.emptied:
+                violations = [
+                    *unfinished(self.auditor, self.users),
+                    *wrongly_failed(self.auditor, self.faults, self.failures),
+                ]
             if not violations:
-                violations = self._leftovers()
+                self._end()
+                violations = self._violations() or left_over(self.auditor, self.truth, self.bucket)
+                if self.workers:
+                    violations.append(f"{len(self.workers)} workers did not leave when they were told to")
         return Outcome(
             self._seed,
             violations,
@@ -131,7 +119,8 @@ class World:
             "offers": lambda: {"contracts": [1], "pythons": ["cp311"], "platform": "linux"},
             "hide_memory": lambda: None,
             "os": SimpleNamespace(getpid=lambda: 1),
-            "JOIN_SECONDS": 1.0,  # a signal is heeded later, and the simulation runs faster
+            "JOIN_SECONDS": 3.0,  # a signal is heeded later, and the simulation runs faster
+            "WAIT_SECONDS": 3.0,
             "new_worker_id": lambda: self._new_party().name if self.kernel.party is None else self.kernel.party.name,
         }
         real = {name: getattr(worker_module, name) for name in fakes}
@@ -140,6 +129,15 @@ class World:
             yield
         finally:
             vars(worker_module).update(real)
+
+    def _violations(self) -> list[str]:
+        return [*self.auditor.violations, *(f"{error!r} reached a thread's end" for error in self.kernel.problems)]
+
+    def _heard(self, key: str, _before: Item | None, after: Item | None) -> None:
+        self._note(key, after.value if after else b"")
+        self.users.heard(key)
+        if self.faults.happens("coordinator away at a change"):
+            self.coordinator.away_until = self.kernel.now + self.kernel.chance.uniform(1.0, 60.0)
 
     def _note(self, key: str, value: bytes) -> None:
         self._trace.update(f"{self.kernel.now!r} {key} ".encode() + value)
@@ -188,62 +186,6 @@ class World:
         if running < self._worker_count and not self.closing:
             self._start_worker()
 
-    # Users
-
-    def _command(self, action: Callable[[Cluster], object]) -> None:
-        """Run a command as a process of its own."""
-        party = self._new_party("command")
-        self.commands[party] = None
-
-        def act() -> None:
-            with suppress(*EXPECTED):  # it tells its user; what it left behind is what this simulation is about
-                action(self._connect(party))
-            self.commands.pop(party, None)
-
-        self.kernel.spawn(party, act)
-
-    def _submit(self, cluster: Cluster, again: str = "") -> None:
-        chance = self.kernel.chance
-        program = chance.choice(PROGRAMS)
-        record = JobRecord(
-            job=again or submit.new_job_id("job", str(self._job_count)),
-            name="job",
-            executable=file_digest(program),
-            describe={"reducer": True, "requires": {"contract": 1, "python": "cp311", "platform": None}},
-            inputs=[],
-            splits=[[] for _ in range(chance.choice((1, 3, 8, 9, 20)))],
-            params={},
-            partitions=chance.randint(1, PARTITIONS_MAX),
-            memory_bytes=1,
-            task_seconds=1.0,
-            attempts_max=chance.choice((1, 2, 4)),
-            output_format="",
-            split_bytes=1,
-            created_seconds=0.0,
-            submitter="simulation",
-            version="1",
-            priority=chance.choice((5, 5, 9)),
-            max_skipped=chance.choice((0, 1, 5)),
-        )
-        self._job_count += 1
-        cluster.identify()
-        submit.submit(cluster, program, record)
-        self.submitted.add(record.job)
-        self.faults.counts["(submits acknowledged)"] += 1
-
-    def _any_job(self) -> str | None:
-        jobs = self.auditor.jobs()
-        return self.kernel.chance.choice(jobs) if jobs else None
-
-    def _remove(self, cluster: Cluster, job: str) -> None:
-        self.removed.add(job)
-        control.remove(cluster, job)
-
-    def _collect(self, cluster: Cluster) -> None:
-        cluster.identify()
-        for _ in gc.collect(cluster, grace_seconds=self.kernel.chance.choice((0.0, 5.0, 60.0))):
-            pass
-
     # What happens to them
 
     def _plan(self, name: str) -> None:
@@ -257,39 +199,26 @@ class World:
         self.faults.counts[name] += 1
         self._note(f"[{name}]", b"")
         if name in ACTIONS:
-            self._act(name)
+            self.users.act(name)
+        elif name == "worker drained":
+            if workers := [worker for party, worker in self.workers.items() if party.alive]:
+                self.kernel.chance.choice(workers).drain()
         elif name.startswith(("worker", "command")):
             self._disturb(name)
         else:
             self._disturb_server(name)
         self._plan(name)
 
-    def _act(self, name: str) -> None:
-        """Have a user do something."""
-        chance, job = self.kernel.chance, self._any_job()
-        workers = [worker for party, worker in self.workers.items() if party.alive]
-        if name == "gc":
-            self._command(self._collect)
-        elif name == "second submit":
-            self._command(lambda cluster: self._submit(cluster, chance.choice(("", job or ""))))
-        elif name == "drain":
-            if workers:
-                chance.choice(workers).drain()
-        elif job is not None:
-            act = self._remove if name == "remove" else JOB_ACTIONS[name]
-            for _ in range(chance.choice((1, 1, 2))):  # two users may do the same at once
-                self._command(lambda cluster: act(cluster, job))
-
     def _disturb(self, name: str) -> None:
         """Kill or pause a process."""
         kind, _, what = name.partition(" ")
-        parties = [party for party in (self.workers if kind == "worker" else self.commands) if party.alive]
+        parties = [party for party in (self.workers if kind == "worker" else self.users.commands) if party.alive]
         if parties:
             party = self.kernel.chance.choice(parties)
             if what == "killed":
                 self.kernel.crash(party)
             else:
-                self.kernel.pause(party, self.kernel.chance.choice((0.05, 1.0, 12.0, 40.0)))
+                self.kernel.pause(party, self.kernel.chance.choice(PAUSES_SECONDS))
 
     def _disturb_server(self, name: str) -> None:
         now, chance = self.kernel.now, self.kernel.chance
@@ -301,15 +230,22 @@ class World:
         elif name == "storage away":
             self.storage.away_until = now + chance.uniform(5.0, 60.0)
         elif name == "all leases lost":
-            for lease in list(self.truth.leases):
-                self.truth.revoke(lease)
+            self.truth.revoke_all()
+        elif name == "reboot":  # of the one machine that all runs on
+            for party in (*self.workers, *self.users.commands):
+                self.kernel.crash(party)
+            self.truth.revoke_all()
+            self.coordinator.away_until = self.storage.away_until = now + chance.uniform(0.0, 20.0)
+        elif name == "coordinator emptied":
+            self.auditor.remember()
+            self.truth.empty()
 
     def _heal(self) -> None:
         """End all faults: from here on everybody is there, and refuses nothing."""
         self.faults.over = True
         self._note("[the faults are over]", b"")
         self.coordinator.away_until = self.storage.away_until = 0.0
-        for party in self.commands:
+        for party in self.users.commands:
             party.paused_until = 0.0
         for party, executor in list(self.executors.items()):
             party.paused_until = 0.0
@@ -320,13 +256,14 @@ class World:
         for _ in range(self._worker_count - sum(not worker.draining for worker in self.workers.values())):
             self._start_worker()
 
-    def _resume_all(self) -> None:
-        for job in self.auditor.jobs():
-            head = self.auditor.head(job)
-            if head is not None and head.state == PAUSED:
-                self._command(lambda cluster, job=job: control.resume(cluster, job))  # type: ignore[misc]
-
-    # What must be true in the end
+    def _end(self) -> None:
+        """Let everybody leave, and collect garbage."""
+        self.closing = True
+        for worker in self.workers.values():
+            worker.drain()
+        self.kernel.run(self.kernel.now + SETTLE_SECONDS)
+        self.users.collect_all()
+        self.kernel.run(self.kernel.now + SETTLE_SECONDS)
 
     def _work_seconds(self) -> float:
         """Return how long all tasks of live jobs may take one slot, without any fault."""
@@ -337,74 +274,11 @@ class World:
         )
 
     def _all_ended(self) -> bool:
+        if self.truth.revision == self._looked_at:
+            return False
+        self._looked_at = self.truth.revision
         heads = [self.auditor.head(job) for job in self.auditor.jobs()]
         return bool(self.auditor.violations) or all(head is None or head.state in ENDED for head in heads)
-
-    def _unfinished(self) -> list[str]:
-        found = []
-        for job in sorted({*self.auditor.jobs(), *(self.submitted - self.removed)}):
-            head = self.auditor.head(job)
-            if head is None:
-                found.append(f"{job}: its submit was acknowledged, and it is not there")
-            elif head.state not in (*ENDED, "removing"):
-                found.append(f"{job}: still {head.state} {LIVENESS_LEASES} lease times after the last fault")
-        return found
-
-    def _wrongly_failed(self) -> list[str]:
-        """Return the jobs that failed although too few faults were made for it."""
-        found = []
-        for job in self.auditor.jobs():
-            head = self.auditor.head(job)
-            if head is None or head.state != FAILED:
-                continue
-            failures = self.failures[f"{job}/{head.error['task']}"]
-            losses = self.failures["machines"] + sum(self.faults.counts[name] for name in LOSING)
-            if failures < head.attempts_max and losses < LOSSES_MAX:
-                found.append(f"{job}: failed after {failures} failures and {losses} faults: {head.error}")
-        return found
-
-    def _leftovers(self) -> list[str]:
-        """Let everybody leave, collect garbage, and return what should not be there then."""
-        kernel = self.kernel
-        self.closing = True
-        for worker in self.workers.values():
-            worker.drain()
-        kernel.run(kernel.now + SETTLE_SECONDS)
-        self._command(lambda cluster: [*gc.collect(cluster, grace_seconds=0.0)])
-        kernel.run(kernel.now + SETTLE_SECONDS)
-        found = [f"{error!r} reached a thread's end" for error in kernel.problems] + self.auditor.violations
-        if self.workers:
-            found.append(f"{len(self.workers)} workers did not leave when they were told to")
-        if self.truth.leases:
-            found.append(f"leases left: {[sorted(lease.keys) for lease in self.truth.leases.values()]}")
-        needed = {"cluster.json", "gc/marker"}
-        for job in self.auditor.jobs():
-            head = self.auditor.head(job)
-            assert head is not None
-            needed |= {f"bin/{head.executable}", f"jobs/{job}/job-{head.record_digest}.json"}
-            if head.state == "done":
-                for key in self.truth.range_items(keys.job(job), keys.end_of(keys.job(job))):
-                    if key.key.split("/")[2] in "tbd":
-                        found.append(f"{key.key} is left of a finished job")
-                counted = {
-                    f"jobs/{job}/{stage}/{index}/{nonce}"
-                    for (name, stage, index), nonce in self.auditor.counted.items()
-                    if name == job and stage == head.stages[-1]
-                }
-                needed |= counted
-                found += [f"{key} of the result is not there" for key in counted - {*self.bucket.objects}]
-        extra = [
-            key
-            for key in sorted(self.bucket.objects)
-            if key not in needed and "/chunk/" not in key and "/manifest/" not in key and not self._is_kept(key)
-        ]
-        return found + [f"{key} is left in the storage" for key in extra]
-
-    def _is_kept(self, key: str) -> bool:
-        """Say whether an object belongs to a job that may run again, or is being removed."""
-        parts = key.split("/")
-        head = self.auditor.head(parts[1]) if parts[0] == "jobs" else None
-        return head is not None and head.state != "done"
 
 
 def simulate(seed: int) -> Outcome:

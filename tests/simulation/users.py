@@ -1,0 +1,141 @@
+"""The users of a simulated cluster: each command is a process of its own, which may pause and die."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from gomr.errors import CoordinatorError, GomrError, StorageError
+from gomr.executables import file_digest
+from gomr.model import PAUSED, JobRecord
+from gomr.scheduling import control, gc, submit
+from gomr.scheduling.cluster import Cluster
+from tests.simulation.auditor import Auditor
+from tests.simulation.faults import ACTIONS, Faults
+from tests.simulation.kernel import Kernel, Party
+
+PARTITIONS_MAX = 3
+PROGRAMS = (Path(__file__), Path(__file__).with_name("kernel.py"))  # any do: simulated executables are never run
+EXPECTED = (GomrError, CoordinatorError, StorageError)  # what a command may end with
+QUARREL_SECONDS = 0.1  # within which users who quarrel over a job all begin
+CHANGES = ("j/s", "j/c", "j/t", "h")  # keys whose changes may have a user do something at that moment
+JOB_ACTIONS: dict[str, Callable[[Cluster, str], object]] = {
+    "cancel": control.cancel,
+    "pause": control.pause,
+    "resume": control.resume,
+    "rerun": control.rerun,
+    "remove": control.remove,
+}
+
+
+class Users:
+    """Submit jobs, quarrel over them, collect garbage: at any time, or at the moment something changes."""
+
+    def __init__(
+        self, kernel: Kernel, faults: Faults, auditor: Auditor, open_cluster: Callable[[Party], Cluster]
+    ) -> None:
+        self._kernel = kernel
+        self._faults = faults
+        self._auditor = auditor
+        self._open_cluster = open_cluster
+        self._sizes = kernel.chance.choice(((1, 3, 8, 9, 20), (1, 2, 3)))
+        self._command_count = 0
+        self._job_count = 0
+        self.commands: dict[Party, None] = {}  # that run
+        self.submitted: set[str] = set()  # acknowledged
+        self.removed: set[str] = set()  # somebody asked for it, at least
+
+    def submit(self) -> None:
+        """Submit a new job."""
+        self._run(self._submit)
+
+    def collect_all(self) -> None:
+        """Collect garbage of any age."""
+        self._run(lambda cluster: [*gc.collect(cluster, grace_seconds=0.0)])
+
+    def resume_all(self) -> None:
+        """Resume what is paused."""
+        for job in self._auditor.jobs():
+            head = self._auditor.head(job)
+            if head is not None and head.state == PAUSED:
+                self._run(lambda cluster, job=job: control.resume(cluster, job))  # type: ignore[misc]
+
+    def act(self, name: str, job: str = "") -> None:
+        """Do one of ACTIONS to a job; others may do something else to it at the same time."""
+        chance, jobs = self._kernel.chance, self._auditor.jobs()
+        job = job or (chance.choice(jobs) if jobs else "")
+        names = [name, *chance.sample([*ACTIONS], chance.choice((0, 0, 1, 2)))]
+        for number, what in enumerate(names):
+            seconds = chance.uniform(0.0, QUARREL_SECONDS) if number else 0.0
+            if what in self._faults.rates:
+                self._kernel.after(seconds, lambda what=what: self._begin(what, job))  # type: ignore[misc]
+
+    def heard(self, key: str) -> None:
+        """Hear of a change; perhaps do something about it."""
+        kind, _, rest = key.partition("/")
+        job, _, what = rest.partition("/")
+        if (kind if kind == "h" else f"{kind}/{what[:1]}") in CHANGES and self._faults.happens("user at a change"):
+            self._faults.counts["(by users at a change)"] += 1
+            self.act(self._kernel.chance.choice([*ACTIONS]), job)
+
+    def _begin(self, name: str, job: str) -> None:
+        again = self._kernel.chance.choice(("", job))
+        if name == "gc":
+            self._run(self._collect)
+        elif name == "second submit":
+            self._run(lambda cluster: self._submit(cluster, again))
+        elif name == "remove" and job:
+            self._run(lambda cluster: self._remove(cluster, job))
+        elif job:
+            self._run(lambda cluster: JOB_ACTIONS[name](cluster, job))
+
+    def _run(self, action: Callable[[Cluster], object]) -> None:
+        """Run a command as a process of its own."""
+        self._command_count += 1
+        chance = self._kernel.chance
+        party = Party(f"command{self._command_count}", chance.uniform(0.9, 1.1), chance.uniform(-1e5, 1e5))
+        self.commands[party] = None
+
+        def act() -> None:
+            with suppress(*EXPECTED):  # it tells its user; what it left behind is what this simulation is about
+                action(self._open_cluster(party))
+            self.commands.pop(party, None)
+
+        self._kernel.spawn(party, act)
+
+    def _submit(self, cluster: Cluster, again: str = "") -> None:
+        chance = self._kernel.chance
+        program = chance.choice(PROGRAMS)
+        record = JobRecord(
+            job=again or submit.new_job_id("job", str(self._job_count)),
+            name="job",
+            executable=file_digest(program),
+            describe={"reducer": True, "requires": {"contract": 1, "python": "cp311", "platform": None}},
+            inputs=[],
+            splits=[[] for _ in range(chance.choice(self._sizes))],
+            params={},
+            partitions=chance.randint(1, PARTITIONS_MAX),
+            memory_bytes=1,
+            task_seconds=1.0,
+            attempts_max=chance.choice((1, 2, 4)),
+            output_format="",
+            split_bytes=1,
+            created_seconds=0.0,
+            submitter="simulation",
+            version="1",
+            priority=chance.choice((5, 5, 9)),
+            max_skipped=chance.choice((0, 1, 5)),
+        )
+        self._job_count += 1
+        cluster.identify()
+        submit.submit(cluster, program, record)
+        self.submitted.add(record.job)
+        self._faults.counts["(submits acknowledged)"] += 1
+
+    def _remove(self, cluster: Cluster, job: str) -> None:
+        self.removed.add(job)
+        control.remove(cluster, job)
+
+    def _collect(self, cluster: Cluster) -> None:
+        cluster.identify()
+        for _ in gc.collect(cluster, grace_seconds=self._kernel.chance.choice((0.0, 0.0, 5.0, 60.0))):
+            pass
