@@ -18,13 +18,6 @@ PROGRAMS = (Path(__file__), Path(__file__).with_name("kernel.py"))  # any do: si
 EXPECTED = (GomrError, CoordinatorError, StorageError)  # what a command may end with
 QUARREL_SECONDS = 0.1  # within which users who quarrel over a job all begin
 CHANGES = ("j/s", "j/c", "j/t", "h")  # keys whose changes may have a user do something at that moment
-JOB_ACTIONS: dict[str, Callable[[Cluster, str], object]] = {
-    "cancel": control.cancel,
-    "pause": control.pause,
-    "resume": control.resume,
-    "rerun": control.rerun,
-    "remove": control.remove,
-}
 
 
 class Users:
@@ -86,7 +79,7 @@ class Users:
         elif name == "remove" and job:
             self._run(lambda cluster: self._remove(cluster, job))
         elif job:
-            self._run(lambda cluster: JOB_ACTIONS[name](cluster, job))
+            self._run(lambda cluster: getattr(control, name)(cluster, job))
 
     def _run(self, action: Callable[[Cluster], object]) -> None:
         """Run a command as a process of its own."""
