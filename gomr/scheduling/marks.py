@@ -36,10 +36,8 @@ def marked(cluster: Cluster, name: str) -> Iterator[Mark | None]:
         key, nonce = keys.deletion(name), secrets.token_bytes(8)
         intents = keys.intents(name)
         look = [Range(key), Range(intents, keys.end_of(intents), count_only=True)]
-        compares = [
-            Version(key, exists=False),
-            Version(keys.CLUSTER, exists=True),
-        ]  # a coordinator that came back empty
+        # A coordinator that lost all it held knows no job: all would look like garbage.
+        compares = [Version(key, exists=False), Version(keys.CLUSTER, exists=True)]
         answer = cluster.transact(compares, [Put(key, nonce, lease), *look], look)
         marks, users = answer.found
         is_ours = bool(marks.items) and marks.items[0].value == nonce
