@@ -94,3 +94,7 @@ class Unknown(CoordinatorError):
 
 class Refused(CoordinatorError):
     """The transaction was certainly not applied: no space, lease gone, too large, access denied."""
+
+
+class OutOfSpace(Refused):
+    """The coordinator is full: it will do nothing until somebody makes room; then trying again will help."""

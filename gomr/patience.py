@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gomr.backends import Finding, ObjectInfo, Storage, Writer
-from gomr.errors import Unavailable, Unknown
+from gomr.errors import OutOfSpace, Unavailable, Unknown
 
 PATIENCE_SECONDS = 30.0  # how long a back end that answers nothing is asked again, before the caller hears of it
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 2.0
@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 
 def patiently(action: Callable[[], T], patience_seconds: float = PATIENCE_SECONDS) -> T:
-    """Run `action`, again while it raises Unknown or Unavailable, for `patience_seconds` after it first did."""
+    """Run `action`, again while Unknown, OutOfSpace or Unavailable is raised, for `patience_seconds` from the first."""
     deadline = float("inf")
     delay = RETRY_SECONDS_MIN
     while True:
         try:
             return action()
-        except (Unknown, Unavailable):
+        except (Unknown, OutOfSpace, Unavailable):
             if deadline == float("inf"):  # from here on: an upload may work for minutes before it breaks off
                 deadline = time.monotonic() + patience_seconds
             elif time.monotonic() > deadline:

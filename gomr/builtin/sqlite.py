@@ -22,7 +22,7 @@ from gomr.backends import (
     Range,
     Version,
 )
-from gomr.errors import ConfigurationError, Refused, Unknown
+from gomr.errors import ConfigurationError, OutOfSpace, Refused, Unknown
 from gomr.hookspecs import Backend, hookimpl
 from gomr.urls import URL
 
@@ -310,7 +310,7 @@ def _is_busy(error: sqlite3.Error) -> bool:
 def _translated(error: sqlite3.Error) -> Unknown | Refused:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return Refused("the disk of the coordinator's database is full")
+        return OutOfSpace("the disk of the coordinator's database is full")
     if code in (
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_CORRUPT,

@@ -5,9 +5,10 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from gomr import urls
 from gomr.backends import Range
@@ -20,6 +21,7 @@ JOB = Path(__file__).parent.parent / "jobs" / "slow_count.py"
 LINES, WORDS = 2000, 300
 SPLIT_BYTES = 4000
 PARTITIONS = 3
+RESULT_TRIES = 20
 MEND_SECONDS_MAX = 300.0  # for a job to end once the faults have
 SETTLE_SECONDS = 10.0  # longer than any lease that commands hold at their end
 
@@ -35,14 +37,17 @@ class Report:
     bytes_compared: int = 0
     workers_started: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    missing: dict[str, str] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Yield the report as text."""
-        faults, minutes = sum(self.faults.values()), self.seconds / 60
+        faults = sum(count for name, count in self.faults.items() if not name.startswith("("))
+        minutes = self.seconds / 60
         yield f"seed {self.seed}, etcd of {self.members}: {minutes:.1f} minutes, {faults} faults"
         yield f"workers: {self.workers_started} started in all"
         yield "faults: " + ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
+        yield from (f"NOT MADE HERE: {name}: {reason}" for name, reason in self.missing.items())
         yield f"compared: {self.jobs} jobs, {self.bytes_compared} bytes of results"
         yield from (f"DIFFERENCE: {text}" for text in self.differences)
         yield f"differences: {len(self.differences)}"
@@ -58,19 +63,31 @@ def run(minutes: float, seed: int, members: int = 1, workers: int = 3) -> Report
         write_text(text, seed)
         machines.embedded("run", JOB, text, "--partitions", PARTITIONS, "-o", folder / "expected.tsv")
         machines.start()
-        nemesis = Nemesis(machines, seed)
+        nemesis = Nemesis(machines, seed, lambda *arguments: _submit(text, *arguments).returncode)
         started = time.monotonic()
+        until = started + 60 * minutes
+        compared: set[str] = set()
         try:
             nemesis.start()
-            while time.monotonic() - started < 60 * minutes and not nemesis.problems:
-                job = _submit(machines, text)
-                if job:
-                    _wait(machines, job, started + 60 * minutes)
-                    report.differences += _compare(machines, nemesis, job, folder, report, started + 60 * minutes)
+            while time.monotonic() < until and not nemesis.problems:
+                done = _submit(text, machines)
+                job = done.stdout.strip()
+                if done.returncode == 0 and _wait(machines, job, until) not in ("running", "unknown"):
+                    report.differences += _compare(machines, job, folder, report)
+                    compared.add(job)
+                    nemesis.ended_jobs.append(job)
         finally:
-            if not report.faults:
-                _end(nemesis, report)
+            nemesis.stop()
+            report.faults = +nemesis.counts
+            report.missing = nemesis.missing
             report.differences += [f"the chaos itself failed: {error!r}" for error in nemesis.problems]
+        try:
+            for job in _jobs(machines):  # those that were left, and those of submits that died
+                if job not in compared:
+                    _wait(machines, job, time.monotonic() + MEND_SECONDS_MAX)
+                    report.differences += _compare(machines, job, folder, report)
+            report.differences += leftovers(machines)
+        finally:
             report.workers_started = machines.restarts
             report.seconds = time.monotonic() - started
             machines.stop()
@@ -84,10 +101,15 @@ def write_text(path: Path, seed: int) -> None:
     path.write_text("".join(" ".join(chance.choices(words, k=8)) + "\n" for _ in range(LINES)))
 
 
-def _submit(machines: Machines, text: Path) -> str:
-    """Submit a job; return its id, or "" where the cluster was too ill for it."""
-    done = machines.gomr("submit", JOB, text, "--partitions", PARTITIONS, "--split-size", SPLIT_BYTES)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _submit(text: Path, machines: Machines, key: str = "", doom: Sequence[str] = ()) -> CompletedProcess[str]:
+    """Submit the job; the cluster may be too ill for it."""
+    options = ["--partitions", PARTITIONS, "--split-size", SPLIT_BYTES, *(("--idempotency-key", key) if key else ())]
+    return machines.gomr("submit", JOB, text, *options, doom=doom)
+
+
+def _jobs(machines: Machines) -> list[str]:
+    done = machines.gomr("jobs", "--json")
+    return [job["job"] for job in json.loads(done.stdout)]
 
 
 def _state(machines: Machines, job: str) -> str:
@@ -95,46 +117,32 @@ def _state(machines: Machines, job: str) -> str:
     return str(json.loads(done.stdout)["state"]) if done.returncode == 0 else "unknown"
 
 
-def _wait(machines: Machines, job: str, until: float) -> None:
-    """Wait for the end of a job, or for that of the run."""
-    while time.monotonic() < until and _state(machines, job) in ("running", "unknown"):
+def _wait(machines: Machines, job: str, until: float) -> str:
+    """Wait for the end of a job, or until that time; return its state then."""
+    while (state := _state(machines, job)) in ("running", "unknown") and time.monotonic() < until:
         time.sleep(0.5)
+    return state
 
 
-def _end(nemesis: Nemesis, report: Report) -> None:
-    nemesis.stop()
-    report.faults = nemesis.counts
-
-
-def _compare(
-    machines: Machines, nemesis: Nemesis, job: str, folder: Path, report: Report, until: float
-) -> Iterator[str]:
-    """Compare a job's result with the expected one, and what it left with what may be left."""
-    if time.monotonic() >= until:
-        _end(nemesis, report)
-        _wait(machines, job, time.monotonic() + MEND_SECONDS_MAX)
-    state = _state(machines, job)
-    while state == "unknown" and time.monotonic() < until + MEND_SECONDS_MAX:
-        state = _state(machines, job)
-    if state != "done":
-        yield f"{job} is {state}: {machines.gomr('status', job).stdout[-500:]}"
-        return
-    for _ in range(20):  # the servers may be ill just now
-        done = machines.gomr("result", job, "-o", folder / "result.tsv")
+def _compare(machines: Machines, job: str, folder: Path, report: Report) -> Iterator[str]:
+    """Compare a job's result with the expected one."""
+    path = folder / "result.tsv"
+    for _ in range(RESULT_TRIES):  # the servers may be ill just now
+        done = machines.gomr("result", job, "-o", path)
         if done.returncode == 0:
             break
-    expected = (folder / "expected.tsv").read_bytes()
-    found = (folder / "result.tsv").read_bytes() if done.returncode == 0 else b""
-    (folder / "result.tsv").unlink(missing_ok=True)
+    else:
+        yield f"{job} has no result: {done.stderr[-500:]} {machines.gomr('status', job).stdout[-500:]}"
+        return
+    expected, found = (folder / "expected.tsv").read_bytes(), path.read_bytes()
+    path.unlink()
     if found != expected:
-        yield f"{job}: {len(found)} bytes of result, {len(expected)} expected: {done.stderr[-300:]}"
+        yield f"{job}: {len(found)} bytes of result, {len(expected)} expected"
     report.jobs += 1
     report.bytes_compared += len(found)
-    if report.faults:  # the last one: everything is quiet now
-        yield from leftovers(machines, report)
 
 
-def leftovers(machines: Machines, report: Report) -> Iterator[str]:
+def leftovers(machines: Machines) -> Iterator[str]:
     """Yield what is left in the storage and in etcd that should not be, once gc has run."""
     time.sleep(SETTLE_SECONDS)
     done = machines.gomr("gc", "--grace-hours", 0)

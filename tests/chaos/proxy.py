@@ -10,14 +10,15 @@ PIECE_BYTES = 64 * 1024
 
 
 class Proxy:
-    """Forwards 127.0.0.1:`port` to `target`. `mode` may change at any time, for connections that stand too.
+    """Forwards `host`:`port` to `target`. `mode` may change at any time, for connections that stand too.
 
     PASS; SLOW: each piece is held up; DEAF: requests arrive, answers are lost; SILENT: nothing passes, and the
     connection stands (half-open); CLOSED: connections are cut, and new ones refused.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], host: str = "127.0.0.1") -> None:
         self.target = target
+        self.host = host
         self.mode = PASS
         self.port = 0
         self._open: set[asyncio.StreamWriter] = set()
@@ -45,7 +46,7 @@ class Proxy:
                 writer.transport.abort()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, self.host, 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopped.wait()

@@ -38,12 +38,13 @@ EVENTS = {  # how many a minute, where a seed has this fault at all
     "all leases lost": 0.5,
     "coordinator restarted": 1.0,
     "coordinator away": 1.0,
+    "coordinator full": 0.5,
     "storage away": 0.7,
     "worker drained": 1.0,
     "reboot": 0.3,
 }
 CHANGE = {  # for one change of a key: what happens at that very moment
-    "coordinator away at a change": 0.002,
+    "coordinator away at a change": 0.01,
     "user at a change": 0.01,
 }
 ACTIONS = {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gomr.backends import Answer, Compare, Delete, Found, Item, Operation, Put, Range, Version
-from gomr.errors import Refused
+from gomr.errors import OutOfSpace, Refused
 from tests.simulation.kernel import Kernel
 
 
@@ -25,6 +25,7 @@ class KeyValue:
         self.kernel = kernel
         self.revision = 1
         self.transactions = 0
+        self.full_until = 0.0  # it stores nothing before
         self.items: dict[str, Item] = {}
         self.leases: dict[int, Lease] = {}
         self.on_change: list[Callable[[str, Item | None, Item | None], None]] = []
@@ -34,10 +35,12 @@ class KeyValue:
         self._lease_count = 0
 
     def transact(self, compares: Sequence[Compare], then: Sequence[Operation], orelse: Sequence[Operation]) -> Answer:
-        """Run one transaction. Raises Refused for a lease that is gone."""
+        """Run one transaction. Raises Refused for a lease that is gone, OutOfSpace."""
         self.transactions += 1
         ok = all(self._holds(compare) for compare in compares)
         operations = then if ok else orelse
+        if self.full_until > self.kernel.now and any(isinstance(operation, Put) for operation in operations):
+            raise OutOfSpace("no space")
         for operation in operations:
             if isinstance(operation, Put) and operation.lease and operation.lease not in self.leases:
                 raise Refused("requested lease not found")

@@ -116,6 +116,7 @@ class Users:
             submitter="simulation",
             version="1",
             priority=chance.choice((5, 5, 9)),
+            backups=chance.choice((True, False)),
             max_skipped=chance.choice((0, 1, 5)),
         )
         self._job_count += 1

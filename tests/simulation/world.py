@@ -136,8 +136,8 @@ class World:
     def _heard(self, key: str, _before: Item | None, after: Item | None) -> None:
         self._note(key, after.value if after else b"")
         self.users.heard(key)
-        if self.faults.happens("coordinator away at a change"):
-            self.coordinator.away_until = self.kernel.now + self.kernel.chance.uniform(1.0, 60.0)
+        if key.startswith("j/") and self.faults.happens("coordinator away at a change"):  # its answer is lost, too
+            self.coordinator.away_until = self.kernel.now + self.kernel.chance.choice((1.0, 10.0, 50.0))
 
     def _note(self, key: str, value: bytes) -> None:
         self._trace.update(f"{self.kernel.now!r} {key} ".encode() + value)
@@ -227,6 +227,8 @@ class World:
             self.coordinator.away_until = now + chance.uniform(0.0, 3.0)
         elif name == "coordinator away":
             self.coordinator.away_until = now + chance.uniform(5.0, 40.0)
+        elif name == "coordinator full":
+            self.truth.full_until = now + chance.uniform(1.0, 60.0)
         elif name == "storage away":
             self.storage.away_until = now + chance.uniform(5.0, 60.0)
         elif name == "all leases lost":
@@ -236,15 +238,19 @@ class World:
                 self.kernel.crash(party)
             self.truth.revoke_all()
             self.coordinator.away_until = self.storage.away_until = now + chance.uniform(0.0, 20.0)
-        elif name == "coordinator emptied":
-            self.auditor.remember()
-            self.truth.empty()
+        elif name == "coordinator emptied":  # perhaps while garbage is collected
+            self.users.collect_all()
+            self.kernel.after(chance.uniform(0.0, 1.0), self._empty)
+
+    def _empty(self) -> None:
+        self.auditor.remember()
+        self.truth.empty()
 
     def _heal(self) -> None:
         """End all faults: from here on everybody is there, and refuses nothing."""
         self.faults.over = True
         self._note("[the faults are over]", b"")
-        self.coordinator.away_until = self.storage.away_until = 0.0
+        self.coordinator.away_until = self.storage.away_until = self.truth.full_until = 0.0
         for party in self.users.commands:
             party.paused_until = 0.0
         for party, executor in list(self.executors.items()):

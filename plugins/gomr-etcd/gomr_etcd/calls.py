@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from gomr.errors import CoordinatorError, Refused, Unknown
+from gomr.errors import CoordinatorError, OutOfSpace, Refused, Unknown
 from gomr_etcd.stubs import load
 
 rpc = load()
@@ -140,7 +140,8 @@ class Calls:
             self.log_in_again()
         exhausted = code == grpc.StatusCode.RESOURCE_EXHAUSTED
         if code in CERTAIN or (exhausted and any(text in details.lower() for text in CERTAINLY_EXHAUSTED)):
-            return Refused(f"etcd at {endpoint}: {_sentence(code, details)}")
+            refusal = OutOfSpace if NO_SPACE in details else Refused
+            return refusal(f"etcd at {endpoint}: {_sentence(code, details)}")
         with self._lock:
             if self._current == number:
                 self._current = (number + 1) % len(self.endpoints)

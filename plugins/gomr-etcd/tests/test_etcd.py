@@ -14,7 +14,7 @@ from gomr_etcd.calls import Calls, Login, rpc
 
 from gomr import urls
 from gomr.backends import FAILURE, OK, WARNING, Coordinator, Put, Range, Version
-from gomr.errors import ConfigurationError, CoordinatorError, Refused, Unknown
+from gomr.errors import ConfigurationError, CoordinatorError, OutOfSpace, Refused, Unknown
 from gomr.playground.etcd import EtcdServer
 from gomr.testing import open_coordinator
 
@@ -156,7 +156,7 @@ def test_a_full_etcd_refuses_and_says_so(tmp_path: Path) -> None:
     etcd.start()
     coordinator = opened(etcd.url)
     try:
-        with pytest.raises(Refused, match="NOSPACE"):
+        with pytest.raises(OutOfSpace, match="NOSPACE"):
             for number in range(2000):
                 coordinator.transact((), [Put(f"k{number}", b"x" * 60_000)])
         assert coordinator.transact((), [Range("k0")]).found[0].count == 1
