@@ -23,7 +23,7 @@ SPLIT_BYTES = 4000
 PARTITIONS = 3
 RESULT_TRIES = 20
 MEND_SECONDS_MAX = 300.0  # for a job to end once the faults have
-SETTLE_SECONDS = 10.0  # longer than any lease that commands hold at their end
+LEASE_SECONDS_MAX = 60.0  # for the leases to end that commands which died have left
 
 
 @dataclass(slots=True)
@@ -144,12 +144,15 @@ def _compare(machines: Machines, job: str, folder: Path, report: Report) -> Iter
 
 def leftovers(machines: Machines) -> Iterator[str]:
     """Yield what is left in the storage and in etcd that should not be, once gc has run."""
-    time.sleep(SETTLE_SECONDS)
+    coordinator = Plugins().open_coordinator(machines.etcd.url)
+    leased = [Range(prefix, keys.end_of(prefix), count_only=True) for prefix in ("i/", "g/", "f/")]
+    deadline = time.monotonic() + LEASE_SECONDS_MAX
+    while any(found.count for found in coordinator.transact((), leased).found) and time.monotonic() < deadline:
+        time.sleep(1.0)
     done = machines.gomr("gc", "--grace-hours", 0)
     if done.returncode:
         yield f"gc failed: {done.stderr[-300:]}"
     storage = Plugins().open_storage(urls.parse(machines.seaweed.url))
-    coordinator = Plugins().open_coordinator(machines.etcd.url)
     try:
         for prefix in (keys.QUEUE, "i/", "g/", "f/"):
             count = coordinator.transact((), [Range(prefix, keys.end_of(prefix), count_only=True)]).found[0].count

@@ -9,6 +9,9 @@ from importlib import import_module
 from itertools import count
 from typing import Any
 
+from gomr.scheduling import marks, submit
+
+LEFT_SECONDS = 15.0  # for which the intent or the mark of a command that died stands; a user's stand for five minutes
 BEFORE, AFTER = "before", "after"
 WORKER_POINTS = {
     "before a claim": ("gomr.scheduling.claims:Claims._try", BEFORE),
@@ -64,6 +67,7 @@ def _doomed(function: Callable[..., Any], when: str, nth: int) -> Callable[..., 
 
 
 if __name__ == "__main__":
+    submit.INTENT_SECONDS = marks.DELETION_SECONDS = LEFT_SECONDS
     doom(sys.argv[1], int(sys.argv[2]))
     sys.argv[1:3] = []
     import_module("gomr.cli.main").main()

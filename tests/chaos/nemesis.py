@@ -21,7 +21,8 @@ from tests.chaos.doomed import DELETION_POINTS, SUBMIT_POINTS, WORKER_POINTS
 from tests.chaos.machines import LEASE_SECONDS, Machines, descendants, pause, rest
 
 BETWEEN_SECONDS = (0.5, 2.0)  # from the end of a fault to the next one
-POINT_SECONDS_MAX = 15.0  # for a doomed worker to come to its point; then it is killed where it is
+POINT_SECONDS_MAX = 30.0  # for a doomed worker to come to its point; then it is killed where it is
+DOOMED_MAX = 2  # such workers at a time, beside those that are to live
 SHORT_SECONDS_MAX = 10.0  # for a worker on a full disk, or short of memory, to leave
 DISK_BYTES = 128 * 1024
 MEMORY_BYTES = 4 * 2**20  # more than a worker has just now, and no more
@@ -46,6 +47,7 @@ class Nemesis:
         self._chance = random.Random(seed)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nemesis")
+        self._doomed: list[tuple[str, subprocess.Popen[bytes], float]] = []  # with the point, and when it is over
         self._disk = Path(tempfile.mkdtemp(dir=machines.folder, prefix="small-disk-"))
         self._faults: dict[str, Callable[[], None]] = {
             "worker killed": self._kill_worker,
@@ -84,6 +86,7 @@ class Nemesis:
         """End, with everything mended."""
         self._ended.set()
         self._thread.join()
+        self._bury(all_of_them=True)
         for link in self._machines.links.values():
             link.set(proxy.PASS)
         self._machines.etcd.start()
@@ -102,6 +105,7 @@ class Nemesis:
                 name = self._chance.choice(sorted(self._faults))
                 self.counts[name] += 1
                 self._faults[name]()
+                self._bury()
                 self._machines.keep_workers()
         except Exception as error:
             self.problems.append(error)
@@ -139,11 +143,22 @@ class Nemesis:
         worker.wait()
 
     def _doom_worker(self, point: str) -> None:
-        worker = self._machines.run_worker((point, str(self._chance.choice((1, 1, 2, 5)))))
-        self._wait_for(worker, POINT_SECONDS_MAX)
-        self._killed(f"worker killed {point}", worker.poll())
-        worker.kill()
-        worker.wait()
+        """Start one more worker, that will die at a point while other faults go on."""
+        name = f"worker killed {point}"
+        self.counts[name] -= 1  # it counts when it comes true
+        if len(self._doomed) < DOOMED_MAX:
+            worker = self._machines.run_worker((point, str(self._chance.choice((1, 1, 2, 5)))))
+            self._doomed.append((name, worker, time.monotonic() + POINT_SECONDS_MAX))
+
+    def _bury(self, *, all_of_them: bool = False) -> None:
+        """Count the doomed workers that have died; end those that take too long."""
+        for name, worker, deadline in [*self._doomed]:
+            if worker.poll() is not None or all_of_them or time.monotonic() > deadline:
+                self._doomed.remove((name, worker, deadline))
+                self.counts[name] += 1
+                self._killed(name, worker.poll())
+                worker.kill()
+                worker.wait()
 
     def _doom_submit(self, point: str) -> None:
         """Have a submit die, and submit the same again: there is one job, whole."""

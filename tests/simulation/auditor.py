@@ -38,6 +38,11 @@ HEAD_MOVES = {
     DONE: {REMOVING},
     REMOVING: {REMOVING},
 }
+COUNTS = {  # from one state of an attempt to the next: the failures and losses that may be added
+    (ATTEMPT_RUNS, ATTEMPT_WAITS): {(0, 0), (1, 0), (0, 1), (-1, 0)},  # the last: its record is given up
+    (ATTEMPT_RUNS, ATTEMPT_RUNS): {(0, 1)},
+    (ATTEMPT_WAITS, ATTEMPT_RUNS): {(0, 0)},
+}
 STAGE_MOVES = {OPEN: {CLOSED, STOPPED, OPEN}, STOPPED: {OPEN, STOPPED}, CLOSED: {CLOSED}}
 
 
@@ -181,13 +186,19 @@ class Auditor:
             self._expect(has_task, f"{job}: {stage}/{index} has a backup, and nobody runs it")
 
     def _check_attempt(self, key: str, before: Item | None, after: TaskRecord) -> None:
-        """Check that only who runs an attempt says how it ended; everybody else begins another."""
-        old = TaskRecord.from_json(before.value) if before else None
-        is_same = old is not None and old.nonce == after.nonce
-        if after.state == ATTEMPT_WAITS:
-            self._expect(is_same and old.state == ATTEMPT_RUNS, f"{key}: ended by an attempt that another has replaced")  # type: ignore[union-attr]
-        else:
-            self._expect(not is_same, f"{key}: an attempt began twice")
+        """Check that only who runs an attempt says how it ended, and that each failure and each loss counts once."""
+        if before is None:
+            self._expect(after.state == ATTEMPT_RUNS, f"{key}: waits, and was never claimed")
+            return
+        old = TaskRecord.from_json(before.value)
+        move = (old.state, after.state)
+        is_same = old.nonce == after.nonce
+        self._expect(move in COUNTS, f"{key}: from {old.state} to {after.state}")
+        self._expect(is_same == (after.state == ATTEMPT_WAITS), f"{key}: ended by an attempt that another has replaced")
+        if key.split("/")[2] == "b":  # what a backup comes to is not counted
+            return
+        counted = (after.failures - old.failures, after.losses - old.losses)
+        self._expect(counted in COUNTS[move], f"{key}: {counted[0]} failures and {counted[1]} losses more at once")
 
     def _check_skips(self, job: str, count: int) -> None:
         head = self.head(job)
