@@ -65,7 +65,7 @@ THEMES: tuple[tuple[str, ...], ...] = (  # kinds that a seed may have all of, an
 )
 THEME_FACTOR = 4.0
 EMPTIED_SHARE = 0.02  # of the seeds: the coordinator loses all it holds
-LATE_SECONDS_MAX = 40.0  # past a lease and past the deadline of a request
+LATE_SECONDS_MAX = 25.0  # past a lease and past the deadline of a request
 
 
 @dataclass(slots=True)
@@ -76,6 +76,7 @@ class Faults:
     rates: dict[str, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     over: bool = False
+    last_arrival: float = 0.0  # of all late requests
 
     def draw(self) -> None:
         """Choose which kinds this seed has, and how strong each is."""
@@ -98,6 +99,17 @@ class Faults:
             return False
         self.counts[name] += 1
         return True
+
+    def late_seconds(self) -> float:
+        """Return how late a request shall arrive that is late."""
+        seconds = self.kernel.chance.uniform(0.0, LATE_SECONDS_MAX)
+        self.last_arrival = max(self.last_arrival, self.kernel.now + seconds)
+        return seconds
+
+    def pause_seconds(self) -> float:
+        """Return for how long a process shall stop: past a third of a lease, or past a lease and its take-over."""
+        chance = self.kernel.chance
+        return chance.choice((0.05, 1.0, 12.0, chance.uniform(15.0, 50.0)))
 
     def next_in_seconds(self, name: str) -> float | None:
         """Return when an event of this kind comes next; None for never."""

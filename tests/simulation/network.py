@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.simulation.faults import LATE_SECONDS_MAX, Faults
+from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Party
 
 T = TypeVar("T")
-PAUSES_SECONDS = (0.05, 1.0, 12.0, 40.0)  # of a process: the last two are past a third of a lease, and past a lease
 
 
 class Server:
@@ -31,7 +30,7 @@ class Server:
             kernel.check_alive()
         is_command = party.name.startswith("command")
         if faults.happens("command paused before request" if is_command else "pause before request"):
-            kernel.pause(party, kernel.chance.choice(PAUSES_SECONDS))
+            kernel.pause(party, faults.pause_seconds())
             kernel.wait(0.0)
         answer: list[tuple[T | None, Exception | None]] = []
         wake = kernel.waker()
@@ -58,10 +57,10 @@ class Server:
                 kernel.after(self._latency(), hear)
 
         if not faults.happens("request dropped"):
-            late = kernel.chance.uniform(0.0, LATE_SECONDS_MAX) if faults.happens("request late") else 0.0
+            late = faults.late_seconds() if faults.happens("request late") else 0.0
             kernel.after(self._latency() + late, lambda: arrive(True))
             if faults.happens("request doubled"):
-                kernel.after(self._latency() + kernel.chance.uniform(0.0, LATE_SECONDS_MAX), lambda: arrive(False))
+                kernel.after(self._latency() + faults.late_seconds(), lambda: arrive(False))
         if faults.happens("crash after request"):
             kernel.crash(party)
             kernel.check_alive()

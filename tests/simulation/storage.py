@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from gomr.backends import ObjectInfo, Storage, Writer
 from gomr.errors import NotFound, Unavailable
-from tests.simulation.faults import LATE_SECONDS_MAX
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.network import Server
 
@@ -101,9 +100,7 @@ class SimulatedStorage(Storage):
             self._kernel.wait(self._kernel.chance.uniform(0.0, 5.0))
             raise Unavailable("the upload broke off")
         if faults.happens("upload late"):
-            self._kernel.after(
-                self._kernel.chance.uniform(0.0, LATE_SECONDS_MAX), lambda: self._truth.arrive(key, data)
-            )
+            self._kernel.after(faults.late_seconds(), lambda: self._truth.arrive(key, data))
             raise Unavailable("the upload was not acknowledged in time")
         self._ask("put", lambda: self._truth.put(key, data))
 

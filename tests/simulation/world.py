@@ -18,12 +18,12 @@ from gomr.worker.worker import Worker
 from tests.simulation.auditor import Auditor
 from tests.simulation.coordinator import SimulatedCoordinator
 from tests.simulation.executor import TASK_SECONDS_MAX, SimulatedExecutor
-from tests.simulation.faults import ACTIONS, EVENTS, LATE_SECONDS_MAX, Faults
+from tests.simulation.faults import ACTIONS, EVENTS, Faults
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.keyvalue import KeyValue
-from tests.simulation.network import PAUSES_SECONDS, Server
+from tests.simulation.network import Server
 from tests.simulation.stdlib import replaced
-from tests.simulation.storage import Bucket, SimulatedStorage
+from tests.simulation.storage import REQUEST_SECONDS, Bucket, SimulatedStorage
 from tests.simulation.users import EXPECTED, PARTITIONS_MAX, Users
 from tests.simulation.verdict import LIVENESS_LEASES, left_over, unfinished, wrongly_failed
 
@@ -86,7 +86,7 @@ class World:
                 self._plan(name)
             kernel.run(chance.uniform(10.0, 90.0))
             self._heal()
-            kernel.run(kernel.now + LATE_SECONDS_MAX)  # the last late requests arrive
+            kernel.run(max(kernel.now + REQUEST_SECONDS, self.faults.last_arrival) + 1.0)
             self.users.resume_all()
             kernel.run(kernel.now + LIVENESS_LEASES * LEASE_SECONDS + self._work_seconds(), self._all_ended)
             states = Counter(head.state for job in self.auditor.jobs() if (head := self.auditor.head(job)))
@@ -218,7 +218,7 @@ class World:
             if what == "killed":
                 self.kernel.crash(party)
             else:
-                self.kernel.pause(party, self.kernel.chance.choice(PAUSES_SECONDS))
+                self.kernel.pause(party, self.faults.pause_seconds())
 
     def _disturb_server(self, name: str) -> None:
         now, chance = self.kernel.now, self.kernel.chance
