@@ -2,6 +2,7 @@
 
 import json
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ from gomr.scheduling.stages import StageView, close
 FAIR_JOBS = 8  # of one priority that share the slots at a time, the oldest: a transaction holds few reads
 FAIR_TASKS = 8  # a slot looks again which job has the fewest tasks in flight after so many
 BATCH_CHUNKS_MAX = 8  # that one transaction reads: 2,048 tasks at most, well below gRPC's 4 MB
-WATCH_CHUNKS_MAX = 16  # that a look goes through where no task is free: the next look takes the next ones
+WATCH_CHUNKS_MAX = 16  # that a look goes through where no task is free, to find abandoned ones
+SHARE_PARTS = 2  # of what is this worker's to do, it takes so much at a look: others who have done theirs may help
 CROWD = 16  # idle workers at the same chunks that need no dice to keep out of each other's way
 _log = structlog.get_logger("gomr")
 
@@ -32,10 +34,10 @@ class Standing:
     before: int = 0
     workers: int = 1
 
-    @property
-    def place(self) -> float:
-        """From 0 up to 1: workers that look at once begin at different tasks while there are enough for all."""
-        return min(self.before, self.workers - 1) / self.workers
+    def share(self, tasks: int) -> range:
+        """Return this worker's own part of so many tasks: those who begin at their own do not meet."""
+        before = min(self.before, self.workers - 1)
+        return range(before * tasks // self.workers, (before + 1) * tasks // self.workers)
 
 
 class Lookout:
@@ -55,7 +57,6 @@ class Lookout:
         self._scan = Scan(cluster, worker, lease_seconds, active)
         self._standing = Standing()
         self._views: dict[tuple[str, int], StageView] = {}  # by job, and the revision of its queue key
-        self._idle_looks = 0
         self.revision = 0  # of the last look at the queue: what to wait after
         self.live_jobs = 0  # that this worker can run
 
@@ -84,7 +85,6 @@ class Lookout:
             self.live_jobs += at is not None
             if found:
                 return found[-FAIR_TASKS:] if len(items) > 1 else found
-        self._idle_looks += 1
         self.forget()
         slow = self._scan.slow()
         return slow if self._is_our_turn(len(slow), self._standing.workers) else []
@@ -165,23 +165,33 @@ class Lookout:
             close(self._cluster, at)
             return []
         free = sum(len(at.record.chunk_tasks(chunk)) for chunk in unfinished) - in_flight.count - finished.count
-        start = self._standing.place * len(unfinished)
-        first = int(start) if free else (int(start) + self._idle_looks * WATCH_CHUNKS_MAX) % len(unfinished)
-        order = (unfinished[first:] + unfinished[:first])[: len(unfinished) if free else WATCH_CHUNKS_MAX]
+        own = self._standing.share(at.record.tasks)
+        size = at.record.chunk_size
+        order = _in_turn(unfinished, range(own.start // size, own.stop // size + 1) if free else range(0))
+        if not free:
+            order = order[:WATCH_CHUNKS_MAX]
         idle = max(1, self._standing.workers - in_flight.count)
         read, size = 0, 1
         while read < len(order):
             batch = order[read : read + size]
-            found = self._scan.chunks(at, batch, start % 1)
+            found = self._scan.chunks(at, batch, own)
             read, size = read + len(batch), min(2 * size, BATCH_CHUNKS_MAX)
             if found:
-                share = -(-max(free, len(found)) // self._standing.workers)
+                share = -(-max(free, len(found)) // (SHARE_PARTS * self._standing.workers))
                 return found[-share:] if self._is_our_turn(len(found), idle * read / len(unfinished)) else []
         return []
 
     def _is_our_turn(self, tasks: int, rivals: float) -> bool:
         """Throw the dice where so many workers look at so few tasks that nearly all would go away empty-handed."""
         return rivals <= CROWD or random.random() < tasks / rivals  # noqa: S311 - spreads workers, hides nothing
+
+
+def _in_turn(unfinished: list[int], own: range) -> list[int]:
+    """Return chunks as they are to be read: our own first; where none of them is left, from anywhere on."""
+    first = bisect_left(unfinished, own.start)
+    if first == len(unfinished) or unfinished[first] not in own:
+        first = random.randrange(len(unfinished))  # noqa: S311 - spreads workers, hides nothing
+    return unfinished[first:] + unfinished[:first]
 
 
 def _queue_order(item: Item) -> tuple[str, float, str]:

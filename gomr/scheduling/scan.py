@@ -48,10 +48,10 @@ class Scan:
         self._watched = []
         self.due_in_seconds = float("inf")
 
-    def chunks(self, at: StageView, chunks: Sequence[int], place: float) -> list[Candidate]:
+    def chunks(self, at: StageView, chunks: Sequence[int], own: range) -> list[Candidate]:
         """Return the open tasks of some chunks, the best last; fold those of which all tasks are done.
 
-        `place`, from 0 up to 1, says where among the free tasks to begin.
+        The best are free, and in this worker's `own` share of the stage; where none is, free ones from anywhere on.
         """
         ranges = []
         for chunk in chunks:
@@ -69,7 +69,9 @@ class Scan:
             taken = {keys.number_of(item.key) for item in (*in_flight.items, *finished.items)}
             free += [Candidate(at, chunk, index, FREE) for index in numbers if index not in taken]
             again += self._in_flight(at, chunk, in_flight)
-        start = int(place * len(free))
+        start = next((number for number, task in enumerate(free) if task.index in own), -1)
+        if start < 0 and free:
+            start = random.randrange(len(free))  # noqa: S311 - spreads workers, hides nothing
         return [*again, *reversed(free[:start]), *reversed(free[start:])]  # the last is tried first
 
     def slow(self) -> list[Candidate]:

@@ -31,7 +31,7 @@ POLL_SECONDS_MAX = 5.0
 REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials are renewed, policies mended
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
-LOOKS_PER_SECOND = 200  # of all idle workers of a cluster together: with thousands of them, each looks less often
+LOOKS_PER_SECOND = 500  # of all idle workers of a cluster together: with thousands of them, each looks less often
 WAKES_PER_SECOND = 2000  # of all workers together, when the queue changes
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
 
@@ -180,7 +180,8 @@ class Worker:
     def _wait(self, pause: float) -> float:
         """Wait for a change of the queue, at most `pause` seconds; return the next pause."""
         lookout = self._claims.lookout
-        until = time.monotonic() + min(pause, lookout.due_in_seconds) * (0.75 + random.random() / 2)  # noqa: S311 - jitter
+        seconds_max = max(min(pause, lookout.due_in_seconds), lookout.workers / LOOKS_PER_SECOND)
+        until = time.monotonic() + seconds_max * (0.75 + random.random() / 2)  # noqa: S311 - jitter
         while not self._draining.is_set() and (left := until - time.monotonic()) > 0:
             seconds, started = min(left, WAIT_SECONDS), time.monotonic()
             self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), lookout.revision, seconds)
@@ -188,7 +189,7 @@ class Worker:
                 self._draining.wait(random.random() * lookout.workers / WAKES_PER_SECOND)  # noqa: S311 - jitter
                 return POLL_SECONDS_MIN
         longest = POLL_SECONDS_LIVE_MAX if lookout.live_jobs else POLL_SECONDS_MAX
-        return min(2 * pause, max(longest, lookout.workers / LOOKS_PER_SECOND))
+        return min(2 * pause, longest)
 
     def _can_run(self, job: str, head: JobHead) -> bool:
         if self._settings.only_job and job != self._settings.only_job:

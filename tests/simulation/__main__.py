@@ -7,6 +7,7 @@ import click
 import structlog
 
 from tests.simulation import campaign
+from tests.simulation import herd as herds
 from tests.simulation.mutants import BY_NAME
 from tests.simulation.world import World
 
@@ -16,6 +17,7 @@ Examples:
   scripts/simulate --seeds 20000 --jobs 2            a minute or ten; --remember adds it to the record of all runs
   scripts/simulate --mutants --seeds 10000           each bug that is put in must be found
   scripts/simulate --mutant fold-twice --seeds 500
+  scripts/simulate --herd 10000 --tasks 20000        workers that wake up at once: how many claims come too late
   scripts/simulate --replay 1234                     what happened with one seed, step by step
 """
 
@@ -27,11 +29,25 @@ Examples:
 @click.option("--mutant", type=click.Choice(sorted(BY_NAME)), help="Put this bug in; stop when it is found.")
 @click.option("--mutants", is_flag=True, help="Put each bug in, one after the other.")
 @click.option("--replay", type=click.IntRange(0), help="Run this seed alone and print every change.")
+@click.option("--herd", type=click.IntRange(1), help="So many workers wake up at once for one stage, without faults.")
+@click.option("--tasks", type=click.IntRange(1), default=20_000, help="Of that stage [20000].")
 @click.option("--remember", is_flag=True, help=f"Add a line to {RECORD.name}.")
 def main(
-    seeds: int, first: int | None, jobs: int, mutant: str | None, mutants: bool, replay: int | None, remember: bool
+    seeds: int,
+    first: int | None,
+    jobs: int,
+    mutant: str | None,
+    mutants: bool,
+    replay: int | None,
+    herd: int | None,
+    tasks: int,
+    remember: bool,
 ) -> None:
     """Simulate gomr's core: virtual time, one process, all faults from one seed."""
+    if herd is not None:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        click.echo("\n".join(herds.run(herd, tasks).lines()))
+        return
     if replay is not None:
         raise SystemExit(_replay(replay))
     start = int(campaign.commit(), 16) if first is None else first

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from gomr.backends import Answer, Compare, Coordinator, Item, Operation
+from gomr.backends import Answer, Compare, Coordinator, Operation
 from gomr.errors import Unknown
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.keyvalue import KeyValue
@@ -55,15 +55,16 @@ class SimulatedCoordinator(Coordinator):
             return
         wake = kernel.waker()
 
-        def hear(name: str, _before: Item | None, _after: Item | None) -> None:
+        def hear(name: str) -> None:
             if key <= name < end:
                 kernel.after(self._server.latency_seconds, wake)
 
-        self._truth.on_change.append(hear)
+        watchers = self._truth.watchers[key.partition("/")[0]]
+        watchers[hear] = hear
         try:
             kernel.wait(timeout_seconds)
         finally:
-            self._truth.on_change.remove(hear)
+            del watchers[hear]
 
     def _ask(self, act: Callable[[], T], timeout_seconds: float) -> T:
         answer = self._server.request(self._party, act, timeout_seconds)

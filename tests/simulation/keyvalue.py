@@ -1,6 +1,7 @@
 """The simulated coordinator's server: a transactional map with leases, as the contract of `Coordinator` has it."""
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class KeyValue:
         self.items: dict[str, Item] = {}
         self.leases: dict[int, Lease] = {}
         self.on_change: list[Callable[[str, Item | None, Item | None], None]] = []
+        self.watchers: defaultdict[str, dict[object, Callable[[str], None]]] = defaultdict(dict)  # by that part, too
         self.last_change: dict[str, int] = {}  # by the first part of the key, deletions too: what `wait` asks
         self._keys: list[str] = []
         self._lease_of: dict[str, int] = {}
@@ -103,6 +105,8 @@ class KeyValue:
 
     def _range(self, operation: Operation) -> Found:
         assert isinstance(operation, Range)
+        if operation.count_only and operation.end:
+            return Found((), bisect_left(self._keys, operation.end) - bisect_left(self._keys, operation.key))
         items = self.range_items(operation.key, operation.end)
         if operation.count_only:
             return Found((), len(items))
@@ -146,7 +150,10 @@ class KeyValue:
             if lease:
                 self._lease_of[key] = lease
                 self.leases[lease].keys.add(key)
-        self.last_change[key.partition("/")[0]] = self.revision
+        kind = key.partition("/")[0]
+        self.last_change[kind] = self.revision
+        for watcher in [*self.watchers[kind].values()]:
+            watcher(key)
         for heard in self.on_change:
             heard(key, before, item)
 

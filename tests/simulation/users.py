@@ -12,6 +12,7 @@ from gomr.scheduling.cluster import Cluster
 from tests.simulation.auditor import Auditor
 from tests.simulation.faults import ACTIONS, Faults
 from tests.simulation.kernel import Kernel, Party
+from tests.simulation.machine import REQUIRES
 
 PARTITIONS_MAX = 3
 PROGRAMS = (Path(__file__), Path(__file__).with_name("kernel.py"))  # any do: simulated executables are never run
@@ -51,6 +52,10 @@ class Users:
             head = self._auditor.head(job)
             if head is not None and head.state == PAUSED:
                 self._run(lambda cluster, job=job: control.resume(cluster, job))  # type: ignore[misc]
+
+    def are_gone(self) -> bool:
+        """Say whether no command runs any more."""
+        return not any(party.alive for party in self.commands)
 
     def act(self, name: str, job: str = "") -> None:
         """Do one of ACTIONS to a job; others may do something else to it at the same time."""
@@ -102,7 +107,7 @@ class Users:
             job=again or submit.new_job_id("job", str(self._job_count)),
             name="job",
             executable=file_digest(program),
-            describe={"reducer": True, "requires": {"contract": 1, "python": "cp311", "platform": None}},
+            describe={"reducer": True, "requires": REQUIRES},
             inputs=[],
             splits=[[] for _ in range(chance.choice(self._sizes))],
             params={},

@@ -2,17 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 from gomr.backends import Item
 from gomr.model import ENDED, StageRecord
 from gomr.scheduling.cluster import Cluster
-from gomr.worker import worker as worker_module
 from gomr.worker.settings import WorkerSettings
 from gomr.worker.worker import Worker
 from tests.simulation.auditor import Auditor
@@ -21,14 +18,15 @@ from tests.simulation.executor import TASK_SECONDS_MAX, SimulatedExecutor
 from tests.simulation.faults import ACTIONS, EVENTS, Faults
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.keyvalue import KeyValue
+from tests.simulation.machine import machine_replaced
 from tests.simulation.network import Server
 from tests.simulation.stdlib import replaced
-from tests.simulation.storage import REQUEST_SECONDS, Bucket, SimulatedStorage
+from tests.simulation.storage import Bucket, SimulatedStorage
 from tests.simulation.users import EXPECTED, PARTITIONS_MAX, Users
 from tests.simulation.verdict import LIVENESS_LEASES, left_over, unfinished, wrongly_failed
 
 LEASE_SECONDS = 15.0
-SETTLE_SECONDS = 400.0  # after the last worker has left: longer than any lease of the protocol
+SETTLE_SECONDS = 400.0  # for commands to end, for workers to leave: longer than any lease of the protocol
 DAY_SECONDS = 86400.0
 
 
@@ -77,7 +75,7 @@ class World:
     def run(self) -> Outcome:
         """Run to the end; return what was found."""
         kernel, chance = self.kernel, self.kernel.chance
-        with replaced(kernel), self._stand_ins():
+        with replaced(kernel), machine_replaced(self._worker_name):
             for _ in range(chance.randint(1, 2)):
                 self.users.submit()
             for _ in range(self._worker_count):
@@ -86,7 +84,8 @@ class World:
                 self._plan(name)
             kernel.run(chance.uniform(10.0, 90.0))
             self._heal()
-            kernel.run(max(kernel.now + REQUEST_SECONDS, self.faults.last_arrival) + 1.0)
+            kernel.run(max(kernel.now, self.faults.last_arrival) + 1.0)
+            kernel.run(kernel.now + SETTLE_SECONDS, self.users.are_gone)
             self.users.resume_all()
             kernel.run(kernel.now + LIVENESS_LEASES * LEASE_SECONDS + self._work_seconds(), self._all_ended)
             states = Counter(head.state for job in self.auditor.jobs() if (head := self.auditor.head(job)))
@@ -112,23 +111,8 @@ class World:
             self._trace.hexdigest(),
         )
 
-    @contextmanager
-    def _stand_ins(self) -> Iterator[None]:
-        """Replace what a worker asks of its machine."""
-        fakes: dict[str, Any] = {
-            "offers": lambda: {"contracts": [1], "pythons": ["cp311"], "platform": "linux"},
-            "hide_memory": lambda: None,
-            "os": SimpleNamespace(getpid=lambda: 1),
-            "JOIN_SECONDS": 3.0,  # a signal is heeded later, and the simulation runs faster
-            "WAIT_SECONDS": 3.0,
-            "new_worker_id": lambda: self._new_party().name if self.kernel.party is None else self.kernel.party.name,
-        }
-        real = {name: getattr(worker_module, name) for name in fakes}
-        vars(worker_module).update(fakes)
-        try:
-            yield
-        finally:
-            vars(worker_module).update(real)
+    def _worker_name(self) -> str:
+        return self._new_party().name if self.kernel.party is None else self.kernel.party.name
 
     def _violations(self) -> list[str]:
         return [*self.auditor.violations, *(f"{error!r} reached a thread's end" for error in self.kernel.problems)]
@@ -172,6 +156,8 @@ class World:
 
         worker = Worker(cluster, settings, open_executor)
         self.workers[party] = worker
+        if self.closing:
+            worker.drain()
         try:
             with suppress(*EXPECTED):  # it could not reach the cluster when it started
                 worker.run()
