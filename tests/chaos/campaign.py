@@ -11,7 +11,9 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from gomr import urls
-from gomr.backends import Range
+from gomr.backends import Coordinator, Range
+from gomr.errors import CoordinatorError
+from gomr.model import JobHead
 from gomr.plugins import Plugins
 from gomr.scheduling import keys
 from tests.chaos.machines import Machines
@@ -63,6 +65,7 @@ def run(minutes: float, seed: int, members: int = 1, workers: int = 3) -> Report
         write_text(text, seed)
         machines.embedded("run", JOB, text, "--partitions", PARTITIONS, "-o", folder / "expected.tsv")
         machines.start()
+        coordinator = Plugins().open_coordinator(machines.etcd.url)
         nemesis = Nemesis(machines, seed, lambda *arguments: _submit(text, *arguments).returncode)
         started = time.monotonic()
         until = started + 60 * minutes
@@ -72,7 +75,7 @@ def run(minutes: float, seed: int, members: int = 1, workers: int = 3) -> Report
             while time.monotonic() < until and not nemesis.problems:
                 done = _submit(text, machines)
                 job = done.stdout.strip()
-                if done.returncode == 0 and _wait(machines, job, until) not in ("running", "unknown"):
+                if done.returncode == 0 and _wait(coordinator, job, until) not in ("running", "unknown"):
                     report.differences += _compare(machines, job, folder, report)
                     compared.add(job)
                     nemesis.ended_jobs.append(job)
@@ -84,12 +87,13 @@ def run(minutes: float, seed: int, members: int = 1, workers: int = 3) -> Report
         try:
             for job in _jobs(machines):  # those that were left, and those of submits that died
                 if job not in compared:
-                    _wait(machines, job, time.monotonic() + MEND_SECONDS_MAX)
+                    _wait(coordinator, job, time.monotonic() + MEND_SECONDS_MAX)
                     report.differences += _compare(machines, job, folder, report)
-            report.differences += leftovers(machines)
+            report.differences += leftovers(machines, coordinator)
         finally:
             report.workers_started = machines.restarts
             report.seconds = time.monotonic() - started
+            coordinator.close()
             machines.stop()
     return report
 
@@ -112,14 +116,17 @@ def _jobs(machines: Machines) -> list[str]:
     return [job["job"] for job in json.loads(done.stdout)]
 
 
-def _state(machines: Machines, job: str) -> str:
-    done = machines.gomr("status", job, "--json")
-    return str(json.loads(done.stdout)["state"]) if done.returncode == 0 else "unknown"
+def _state(coordinator: Coordinator, job: str) -> str:
+    try:
+        items = coordinator.transact((), [Range(keys.head(job))]).found[0].items
+    except CoordinatorError:
+        return "unknown"
+    return JobHead.from_json(items[0].value).state if items else "missing"
 
 
-def _wait(machines: Machines, job: str, until: float) -> str:
+def _wait(coordinator: Coordinator, job: str, until: float) -> str:
     """Wait for the end of a job, or until that time; return its state then."""
-    while (state := _state(machines, job)) in ("running", "unknown") and time.monotonic() < until:
+    while (state := _state(coordinator, job)) in ("running", "unknown") and time.monotonic() < until:
         time.sleep(0.5)
     return state
 
@@ -142,9 +149,8 @@ def _compare(machines: Machines, job: str, folder: Path, report: Report) -> Iter
     report.bytes_compared += len(found)
 
 
-def leftovers(machines: Machines) -> Iterator[str]:
+def leftovers(machines: Machines, coordinator: Coordinator) -> Iterator[str]:
     """Yield what is left in the storage and in etcd that should not be, once gc has run."""
-    coordinator = Plugins().open_coordinator(machines.etcd.url)
     leased = [Range(prefix, keys.end_of(prefix), count_only=True) for prefix in ("i/", "g/", "f/")]
     deadline = time.monotonic() + LEASE_SECONDS_MAX
     while any(found.count for found in coordinator.transact((), leased).found) and time.monotonic() < deadline:
@@ -170,4 +176,3 @@ def leftovers(machines: Machines) -> Iterator[str]:
         yield from (f"{job} has {count} parts of a result" for job, count in parts.items() if count != PARTITIONS)
     finally:
         storage.close()
-        coordinator.close()
