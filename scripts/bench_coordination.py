@@ -1,0 +1,145 @@
+"""Counts the transactions a task that a large cluster makes: real workers, and many more that only claim and commit.
+
+bench_coordination.py [WORKERS [CLIENTS [TASKS]]]; needs an etcd program (scripts/bench sets it).
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gomr import urls
+from gomr.model import DoneRecord
+from gomr.playground.etcd import EtcdServer
+from gomr.plugins import Plugins
+from gomr.scheduling.cluster import Cluster
+from gomr.worker.executor import Executor, Running
+from gomr.worker.settings import WorkerSettings
+from gomr.worker.worker import Worker
+
+CLIENTS_PER_PROCESS = 25
+LINE = "line %06d\n"
+JOB = '''"""Map-only: every line, as it is."""
+
+
+def mapper(line):
+    yield line, 1
+'''
+SECONDS_MAX = 3600
+
+
+class ProtocolOnly(Executor):
+    """Runs nothing: its tasks are done at once, and wrote nothing."""
+
+    def refuses(self, _digest: str) -> bool:
+        """Refuse nothing."""
+        return False
+
+    def refuse(self, _digest: str, _reason: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def execute(self, running: Running) -> DoneRecord:
+        """Return what a commit is to say of a task that nobody ran."""
+        record = running.claim.record
+        return DoneRecord(
+            nonce=record.nonce,
+            attempt=record.attempt,
+            worker=record.worker,
+            size=0,
+            digest="",
+            blocks=[],
+            records_in=1,
+            records_out=1,
+            bytes_in=0,
+            spills=0,
+            peak_memory_bytes=0,
+            fetch_seconds=0.0,
+            run_seconds=0.0,
+            write_seconds=0.0,
+            counters={"protocol only": 1},
+        )
+
+
+def be_clients(count: int, storage: str, coordinator: str) -> None:
+    """Be so many workers of one slot, with a connection each, until no job is live."""
+
+    def be_one() -> None:
+        plugins = Plugins()
+        url = urls.parse(storage)
+        cluster = Cluster(plugins.open_storage(url), plugins.open_coordinator(coordinator), url)
+        settings = WorkerSettings(Path("cache"), Path("scratch"), 1, once=True)
+        open_executor: Callable[..., Executor] = lambda _worker, _on_refusal: ProtocolOnly()  # noqa: E731
+        Worker(cluster, settings, open_executor).run()
+        cluster.close()
+
+    threads = [threading.Thread(target=be_one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def run(workers: int, clients: int, tasks: int, folder: Path) -> None:
+    """Run one job and print what it took."""
+    etcd = EtcdServer(folder / "etcd")
+    etcd.start()
+    storage = f"file://{folder}/storage"
+    environment = {
+        **os.environ,
+        "GOMR_STORAGE": storage,
+        "GOMR_COORDINATOR": etcd.url,
+        "GOMR_CACHE_DIR": str(folder / "cache"),
+        "GOMR_SCRATCH_DIR": str(folder / "scratch"),
+    }
+
+    def gomr(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "gomr.cli", *map(str, arguments)]
+        return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    try:
+        (folder / "echo.py").write_text(JOB)
+        lines = folder / "in.txt"
+        lines.write_text("".join(LINE % number for number in range(tasks)))
+        job = gomr("submit", folder / "echo.py", lines, "--split-size", len(LINE % 0)).communicate()[0].strip()
+        before, started = transactions(etcd), time.monotonic()
+        processes = [gomr("worker", "--once", "--slots", 1) for _ in range(workers)]
+        for first in range(0, clients, CLIENTS_PER_PROCESS):
+            count = min(CLIENTS_PER_PROCESS, clients - first)
+            command = [sys.executable, __file__, "clients", str(count), storage, etcd.url]
+            processes.append(subprocess.Popen(command, env=environment, text=True, stdout=subprocess.DEVNULL))
+        for process in processes:
+            process.wait(SECONDS_MAX)
+        seconds, used = time.monotonic() - started, transactions(etcd) - before
+        status = json.loads(gomr("status", job, "--json").communicate()[0])
+        bare = status["counters"].get("protocol only", 0)
+        print(f"{workers} workers, {clients} clients that only claim and commit, one etcd")
+        print(f"{tasks} tasks, {status['state']}")
+        print(f"done by workers: {tasks - bare}, by clients: {bare}; in {seconds:.0f} s, {os.cpu_count()} processors")
+        print(f"transactions as etcd counts them, reads included: {used}, {used / tasks:.3f} a task")
+    finally:
+        etcd.stop()
+
+
+def transactions(etcd: EtcdServer) -> int:
+    """Return how many transactions etcd has answered."""
+    return sum(
+        int(float(count)) for count in re.findall(r'grpc_server_handled_total\{.*="Txn".*\} (\S+)', etcd.metrics())
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["clients"]:
+        be_clients(int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    else:
+        numbers = [*map(int, sys.argv[1:]), *(16, 200, 20_000)[len(sys.argv) - 1 :]]
+        with tempfile.TemporaryDirectory(prefix="gomr-bench-") as name:
+            run(numbers[0], numbers[1], numbers[2], Path(name))
