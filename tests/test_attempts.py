@@ -4,19 +4,21 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gomr.backends import Range
-from gomr.errors import Denied, DiskFull, StorageError, Unavailable, Unknown
+from gomr.backends import Answer, Range
+from gomr.errors import Denied, DiskFull, OutOfSpace, StorageError, Unavailable, Unknown
 from gomr.executables import ExecutableRefused
 from gomr.model import DoneRecord, TaskRecord
+from gomr.scheduling import attempts
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.attempt import AttemptRunner, Next
 from gomr.worker.executor import Executor, Running
 from gomr.worker.fetch import InputError
 from gomr.worker.outcome import TaskFailed
-from tests.protocol import new_worker, open_job
+from tests.protocol import done, new_worker, open_job
 
 
 class Failing(Executor):
@@ -77,3 +79,22 @@ def test_who_is_to_blame(
     found: Callable[[], TaskRecord] = lambda: TaskRecord.from_json(items[0].value)  # noqa: E731
     assert (None if not items else (found().failures, found().losses)) == counts
     assert cluster.head(name)[0].state == job
+
+
+def test_a_full_coordinator_gets_the_finished_result_when_there_is_room(
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_job(cluster, executable, 1)
+    claims = new_worker(cluster, "w1")
+    claim = claims.claim()
+    assert claim
+    real, refusals = cluster.coordinator.transact, iter([OutOfSpace("full")] * 3)
+
+    def full_at_first(*arguments: Any, **options: Any) -> Answer:
+        if error := next(refusals, None):
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(cluster.coordinator, "transact", full_at_first)
+    assert attempts.commit(cluster, claim, done(claim)).counted
+    assert next(refusals, None) is None
