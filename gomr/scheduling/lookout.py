@@ -74,17 +74,21 @@ class Lookout:
         """Return open tasks of one job, the best last; fold and close what others left unfinished."""
         items = self._queue()
         self._scan.begin(_job_of(item) for item in items)
-        self.live_jobs = 0
+        live_jobs = 0
+        found: list[Candidate] = []
         for item in self._in_order(items):
             try:
                 at = self._view(item)
-                found = self._scan_stage(at) if at is not None else []
+                if at is not None:
+                    live_jobs += 1
+                    found = self._scan_stage(at)
             except DAMAGED as error:  # one damaged job shall not keep a worker from all others
                 _log.error("job.unreadable", key=item.key, error=str(error))
-                continue
-            self.live_jobs += at is not None
             if found:
-                return found[-FAIR_TASKS:] if len(items) > 1 else found
+                break
+        self.live_jobs = live_jobs
+        if found:
+            return found[-FAIR_TASKS:] if len(items) > 1 else found
         self.forget()
         slow = self._scan.slow()
         return slow if self._is_our_turn(len(slow), self._standing.workers) else []
@@ -166,16 +170,17 @@ class Lookout:
             return []
         free = sum(len(at.record.chunk_tasks(chunk)) for chunk in unfinished) - in_flight.count - finished.count
         own = self._standing.share(at.record.tasks)
-        size = at.record.chunk_size
-        order = _in_turn(unfinished, range(own.start // size, own.stop // size + 1) if free else range(0))
-        if not free:
-            order = order[:WATCH_CHUNKS_MAX]
+        if free:
+            chunk_size = at.record.chunk_size
+            order = _in_turn(unfinished, range(own.start // chunk_size, own.stop // chunk_size + 1))
+        else:
+            order = _in_turn(unfinished, range(0))[:WATCH_CHUNKS_MAX]
         idle = max(1, self._standing.workers - in_flight.count)
-        read, size = 0, 1
+        read, batch_size = 0, 1
         while read < len(order):
-            batch = order[read : read + size]
+            batch = order[read : read + batch_size]
             found = self._scan.chunks(at, batch, own)
-            read, size = read + len(batch), min(2 * size, BATCH_CHUNKS_MAX)
+            read, batch_size = read + len(batch), min(2 * batch_size, BATCH_CHUNKS_MAX)
             if found:
                 share = -(-max(free, len(found)) // (SHARE_PARTS * self._standing.workers))
                 return found[-share:] if self._is_our_turn(len(found), idle * read / len(unfinished)) else []
