@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from gomr import urls
@@ -22,8 +23,10 @@ from gomr.scheduling.cluster import Cluster
 from gomr.worker.executor import Executor, Running
 from gomr.worker.settings import WorkerSettings
 from gomr.worker.worker import Worker
+from tests.protocol import done
 
 CLIENTS_PER_PROCESS = 25
+BARE = "protocol only"  # the counter of tasks that nobody ran
 LINE = "line %06d\n"
 JOB = '''"""Map-only: every line, as it is."""
 
@@ -49,24 +52,7 @@ class ProtocolOnly(Executor):
 
     def execute(self, running: Running) -> DoneRecord:
         """Return what a commit is to say of a task that nobody ran."""
-        record = running.claim.record
-        return DoneRecord(
-            nonce=record.nonce,
-            attempt=record.attempt,
-            worker=record.worker,
-            size=0,
-            digest="",
-            blocks=[],
-            records_in=1,
-            records_out=1,
-            bytes_in=0,
-            spills=0,
-            peak_memory_bytes=0,
-            fetch_seconds=0.0,
-            run_seconds=0.0,
-            write_seconds=0.0,
-            counters={"protocol only": 1},
-        )
+        return replace(done(running.claim, 0), blocks=[], counters={BARE: 1})
 
 
 def be_clients(count: int, storage: str, coordinator: str) -> None:
@@ -120,7 +106,7 @@ def run(workers: int, clients: int, tasks: int, folder: Path) -> None:
             process.wait(SECONDS_MAX)
         seconds, used = time.monotonic() - started, transactions(etcd) - before
         status = json.loads(gomr("status", job, "--json").communicate()[0])
-        bare = status["counters"].get("protocol only", 0)
+        bare = status["counters"].get(BARE, 0)
         print(f"{workers} workers, {clients} clients that only claim and commit, one etcd")
         print(f"{tasks} tasks, {status['state']}")
         print(f"done by workers: {tasks - bare}, by clients: {bare}; in {seconds:.0f} s, {os.cpu_count()} processors")
