@@ -226,8 +226,9 @@ def test_a_worker_that_died_between_commit_and_fold_is_helped(
         patch.setattr(attempts, "fold", lambda *_arguments: None)
         work(cluster, claims)
     counted: list[str] = []
+    helper = new_worker(cluster, "w2")
     while cluster.head(job)[0].state == RUNNING:
-        counted += work(cluster, new_worker(cluster, "w2"))
+        counted += work(cluster, helper)
     assert len(counted) == 3
 
 

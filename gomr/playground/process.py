@@ -108,9 +108,9 @@ class ServerProcess:
             time.sleep(POLL_SECONDS)
             if time.monotonic() > deadline:
                 number = signal.SIGKILL
-        if pid:
-            with contextlib.suppress(ChildProcessError):  # not ours: whoever started it has ended
-                os.waitpid(pid, 0)  # only when its last thread is gone are its ports free
+        with contextlib.suppress(ChildProcessError):  # not ours: whoever started it has ended
+            while pid and not os.waitpid(pid, os.WNOHANG)[0] and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)  # only when its last thread is gone are its ports free
         self._pid_file.unlink(missing_ok=True)
 
     def _tail(self) -> str:

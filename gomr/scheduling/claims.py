@@ -60,13 +60,13 @@ class Claims:
         self._active: set[str] = set()  # nonces of the tasks in hand
         self.lookout = Lookout(cluster, worker, lease_seconds, can_run, self._active)
 
-    def claim(self) -> Claim | None:
-        """Claim one task; None where nothing is open now."""
+    def claim(self, *, is_idle: bool = False) -> Claim | None:
+        """Claim one task; None where nothing is open now. `is_idle` says that the last one was None, too."""
         conflicts = 0
         while conflicts < CONFLICTS_MAX:
             with self._lock:
                 if not self._candidates:
-                    self._candidates = self.lookout.look()
+                    self._candidates = self.lookout.look(is_idle=is_idle)
                     if not self._candidates:
                         return None
                 candidate = self._candidates.pop()
@@ -75,7 +75,9 @@ class Claims:
                 return claim
             conflicts += 1
             if conflicts % 2 == 0:  # the chunk has changed under us: what it looked like is of no more use
-                self.look_again()
+                with self._lock:
+                    self._candidates = []
+        self.look_again()
         return None
 
     def look_again(self) -> None:

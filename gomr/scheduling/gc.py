@@ -152,6 +152,7 @@ def _delete(cluster: Cluster, name: str, key: str) -> bool:
         # Whoever opened a job before the mark stood is seen here; nobody can begin to while it stands.
         if any(name in (job, head.executable) for job, head in jobs(cluster)):
             return False
+        mark.lingers = not key.endswith("/")  # an executable may be stored again by that name; what jobs write is not
         names = control.objects_below(cluster, key) if key.endswith("/") else [key]
         control.delete_objects(cluster, names, mark.keep)
     return True

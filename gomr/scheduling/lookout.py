@@ -3,41 +3,28 @@
 import json
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-from gomr.backends import Item, Range
+from gomr.backends import Found, Item, Range
 from gomr.errors import GomrError, StorageError
 from gomr.model import OPEN, RECORD_FORMAT, RUNNING, JobHead, StageRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.membership import Standing
 from gomr.scheduling.scan import Candidate, Scan
 from gomr.scheduling.stages import StageView, close
 
 FAIR_JOBS = 8  # of one priority that share the slots at a time, the oldest: a transaction holds few reads
 FAIR_TASKS = 8  # a slot looks again which job has the fewest tasks in flight after so many
-BATCH_CHUNKS_MAX = 8  # that one transaction reads: 2,048 tasks at most, well below gRPC's 4 MB
-WATCH_CHUNKS_MAX = 16  # that a look goes through where no task is free, to find abandoned ones
-SHARE_PARTS = 2  # of what is this worker's to do, it takes so much at a look: others who have done theirs may help
+BATCH_CHUNKS_MAX = 8  # that one transaction reads: 2,048 tasks at most, of some hundred bytes each
+WATCH_CHUNKS_MAX = 16  # of its own share, and of others', that a look goes through
+WHOLE_SHARE_MIN = 16  # tasks that a worker takes for its own at a look; of fewer, half: others may help with the rest
 CROWD = 16  # idle workers at the same chunks that need no dice to keep out of each other's way
 _log = structlog.get_logger("gomr")
 
 DAMAGED = (GomrError, StorageError, ValueError, LookupError, TypeError, ArithmeticError)
-
-
-@dataclass(slots=True)
-class Standing:
-    """Where this worker stands among all, in the order of their keys."""
-
-    before: int = 0
-    workers: int = 1
-
-    def share(self, tasks: int) -> range:
-        """Return this worker's own part of so many tasks: those who begin at their own do not meet."""
-        before = min(self.before, self.workers - 1)
-        return range(before * tasks // self.workers, (before + 1) * tasks // self.workers)
 
 
 class Lookout:
@@ -57,23 +44,33 @@ class Lookout:
         self._scan = Scan(cluster, worker, lease_seconds, active)
         self._standing = Standing()
         self._views: dict[tuple[str, int], StageView] = {}  # by job, and the revision of its queue key
+        self._rivals = 1.0  # idle workers that may see what the last look found
+        self._refusals = 0  # of the dice, in a row
+        self._last: StageView | None = None  # the stage in which the last tasks were found
+        self._listed: Sequence[Found] = ()  # what `_listing` of it says now
         self.revision = 0  # of the last look at the queue: what to wait after
         self.live_jobs = 0  # that this worker can run
-
-    @property
-    def due_in_seconds(self) -> float:
-        """Until the next waiting task may be tried."""
-        return self._scan.due_in_seconds
+        self.due_in_seconds = float("inf")  # until the next waiting task may be tried
 
     @property
     def workers(self) -> int:
         """How many workers there were at the last look."""
         return self._standing.workers
 
-    def look(self) -> list[Candidate]:
-        """Return open tasks of one job, the best last; fold and close what others left unfinished."""
+    def look(self, *, is_idle: bool = False) -> list[Candidate]:
+        """Return open tasks of one job, the best last; fold and close what others left unfinished.
+
+        `is_idle` says that the slot found nothing when it looked before: only such slots herd.
+        """
         items = self._queue()
         self._scan.begin(_job_of(item) for item in items)
+        found = self._find(items)
+        self.due_in_seconds = self._scan.due_in_seconds
+        if is_idle and not self._is_our_turn(len(found)):
+            return []
+        return found[-FAIR_TASKS:] if len(items) > 1 else found
+
+    def _find(self, items: tuple[Item, ...]) -> list[Candidate]:
         live_jobs = 0
         found: list[Candidate] = []
         for item in self._in_order(items):
@@ -87,29 +84,27 @@ class Lookout:
             if found:
                 break
         self.live_jobs = live_jobs
-        if found:
-            return found[-FAIR_TASKS:] if len(items) > 1 else found
-        self.forget()
-        slow = self._scan.slow()
-        return slow if self._is_our_turn(len(slow), self._standing.workers) else []
+        if not found:
+            self.forget()
+            self._rivals = self._standing.workers
+            found = self._scan.slow()
+        return found
 
     def forget(self) -> None:
         """Forget how the jobs stood: read their heads and stages anew."""
         self._views = {}
 
     def _queue(self) -> tuple[Item, ...]:
-        """Return the live jobs, and remember where this worker stands among all."""
+        """Return the live jobs; remember where this worker stands among all, and how the stage is that it was at."""
         everyone = keys.end_of(keys.WORKERS)
-        answer = self._cluster.transact(
-            (),
-            [
-                Range(keys.QUEUE, keys.end_of(keys.QUEUE)),
-                Range(keys.WORKERS, keys.worker(self._worker), count_only=True),
-                Range(keys.WORKERS, everyone, count_only=True),
-            ],
-        )
+        ranges = [
+            Range(keys.QUEUE, keys.end_of(keys.QUEUE)),
+            Range(keys.WORKERS, keys.worker(self._worker), count_only=True),
+            Range(keys.WORKERS, everyone, count_only=True),
+        ]
+        answer = self._cluster.transact((), [*ranges, *(_listing(self._last) if self._last else ())])
         self.revision = answer.revision
-        queue, before, workers = answer.found
+        queue, before, workers, *self._listed = answer.found
         self._standing = Standing(before.count, max(1, workers.count))
         return queue.items
 
@@ -157,24 +152,17 @@ class Lookout:
 
     def _scan_stage(self, at: StageView) -> list[Candidate]:
         """Return this worker's share of the open tasks that it finds first; begin at its own place."""
-        folded_keys, tasks, done = (prefix(at.job, at.stage) for prefix in (keys.chunks, keys.tasks, keys.done))
-        items, in_flight, finished = self._cluster.read(
-            Range(folded_keys, keys.end_of(folded_keys), keys_only=True),
-            Range(tasks, keys.end_of(tasks), count_only=True),
-            Range(done, keys.end_of(done), count_only=True),
-        )
-        folded = {keys.number_of(item.key) for item in items.items}
+        listed = self._listed if at is self._last else self._cluster.read(*_listing(at))
+        chunks, in_flight, finished = listed
+        folded = {keys.number_of(item.key) for item in chunks.items}
         unfinished = [chunk for chunk in range(at.record.chunks) if chunk not in folded]
         if not unfinished:
             close(self._cluster, at)
             return []
         free = sum(len(at.record.chunk_tasks(chunk)) for chunk in unfinished) - in_flight.count - finished.count
         own = self._standing.share(at.record.tasks)
-        if free:
-            chunk_size = at.record.chunk_size
-            order = _in_turn(unfinished, range(own.start // chunk_size, own.stop // chunk_size + 1))
-        else:
-            order = _in_turn(unfinished, range(0))[:WATCH_CHUNKS_MAX]
+        chunk_size = at.record.chunk_size
+        order = _in_turn(unfinished, range(own.start // chunk_size, own.stop // chunk_size + 1) if free else range(0))
         idle = max(1, self._standing.workers - in_flight.count)
         read, batch_size = 0, 1
         while read < len(order):
@@ -182,21 +170,43 @@ class Lookout:
             found = self._scan.chunks(at, batch, own)
             read, batch_size = read + len(batch), min(2 * batch_size, BATCH_CHUNKS_MAX)
             if found:
-                share = -(-max(free, len(found)) // (SHARE_PARTS * self._standing.workers))
-                return found[-share:] if self._is_our_turn(len(found), idle * read / len(unfinished)) else []
+                self._last = at
+                self._rivals = idle * read / len(unfinished)
+                share = -(-max(free, len(found)) // self._standing.workers)
+                return found[-(share if share >= WHOLE_SHARE_MIN else -(-share // 2)) :]
         return []
 
-    def _is_our_turn(self, tasks: int, rivals: float) -> bool:
-        """Throw the dice where so many workers look at so few tasks that nearly all would go away empty-handed."""
-        return rivals <= CROWD or random.random() < tasks / rivals  # noqa: S311 - spreads workers, hides nothing
+    def _is_our_turn(self, tasks: int) -> bool:
+        """Throw the dice where so many workers look at so few tasks that nearly all would go away empty-handed.
+
+        How many there are is a guess: after each refusal it is halved, so that a task which this worker alone can run
+        waits for a few looks at most.
+        """
+        rivals = self._rivals / 2**self._refusals
+        if not tasks or rivals <= CROWD or random.random() < tasks / rivals:  # noqa: S311 - spreads workers, hides nothing
+            self._refusals = 0
+            return True
+        self._refusals += 1
+        return False
+
+
+def _listing(at: StageView) -> list[Range]:
+    """Return what tells how far a stage is: its folded chunks, and how many tasks are in flight, and done."""
+    chunks, tasks, done = (prefix(at.job, at.stage) for prefix in (keys.chunks, keys.tasks, keys.done))
+    return [
+        Range(chunks, keys.end_of(chunks), keys_only=True),
+        Range(tasks, keys.end_of(tasks), count_only=True),
+        Range(done, keys.end_of(done), count_only=True),
+    ]
 
 
 def _in_turn(unfinished: list[int], own: range) -> list[int]:
-    """Return chunks as they are to be read: our own first; where none of them is left, from anywhere on."""
+    """Return the chunks to read at a look: some of our own first, then some from anywhere on."""
     first = bisect_left(unfinished, own.start)
-    if first == len(unfinished) or unfinished[first] not in own:
-        first = random.randrange(len(unfinished))  # noqa: S311 - spreads workers, hides nothing
-    return unfinished[first:] + unfinished[:first]
+    ours = [chunk for chunk in unfinished[first : first + WATCH_CHUNKS_MAX] if chunk in own]
+    start = random.randrange(len(unfinished))  # noqa: S311 - spreads workers, hides nothing
+    others = (unfinished[start:] + unfinished[:start])[:WATCH_CHUNKS_MAX]
+    return ours + [chunk for chunk in others if chunk not in ours]
 
 
 def _queue_order(item: Item) -> tuple[str, float, str]:

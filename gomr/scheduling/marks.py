@@ -2,23 +2,26 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gomr.backends import Put, Range, Version
-from gomr.errors import UnavailableError
+from gomr.errors import CoordinatorError, UnavailableError
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 
 DELETION_SECONDS = 300.0  # of a mark, renewed before each deletion: far longer than a request may be on its way
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mark:
     """A leased mark: while it stands, no submit begins to use what it names."""
 
     cluster: Cluster
     lease: int
+    lingers: bool = (
+        False  # to the end of its lease: a request to delete may come late, when its repetition has been heard
+    )
 
     def keep(self) -> None:
         """Give the mark its whole time again, before each request that relies on it. Raises UnavailableError."""
@@ -32,7 +35,9 @@ def marked(cluster: Cluster, name: str) -> Iterator[Mark | None]:
 
     Yields None where somebody else deletes it, or a submit is about to use it.
     """
-    with cluster.lease(DELETION_SECONDS) as lease:
+    lease = cluster.retried(lambda: cluster.coordinator.grant_lease(DELETION_SECONDS))
+    mark = Mark(cluster, lease)
+    try:
         key, nonce = keys.deletion(name), secrets.token_bytes(8)
         intents = keys.intents(name)
         look = [Range(key), Range(intents, keys.end_of(intents), count_only=True)]
@@ -41,4 +46,8 @@ def marked(cluster: Cluster, name: str) -> Iterator[Mark | None]:
         answer = cluster.transact(compares, [Put(key, nonce, lease), *look], look)
         marks, users = answer.found
         is_ours = bool(marks.items) and marks.items[0].value == nonce
-        yield Mark(cluster, lease) if is_ours and not users.count else None
+        yield mark if is_ours and not users.count else None
+    finally:
+        if not mark.lingers:
+            with suppress(CoordinatorError):
+                cluster.coordinator.revoke_lease(lease)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import structlog
 
@@ -110,6 +111,19 @@ class Membership:
                 self._on_beat()
             except CoordinatorError as error:
                 _log.warning("heartbeat.failed", worker=self._worker, error=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a worker stands among all, in the order of their keys: each has a share of a stage's tasks."""
+
+    before: int = 0
+    workers: int = 1
+
+    def share(self, tasks: int) -> range:
+        """Return this worker's share of so many tasks: those who begin with their own do not meet."""
+        before = min(self.before, self.workers - 1)
+        return range(before * tasks // self.workers, (before + 1) * tasks // self.workers)
 
 
 class Presence:

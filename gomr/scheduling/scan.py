@@ -13,6 +13,8 @@ from gomr.scheduling.membership import Presence
 from gomr.scheduling.stages import StageView, fold
 from gomr.scheduling.stragglers import Watched, stragglers
 
+FOLD_SECONDS = 2.0  # that a chunk whose tasks are all done is left to whoever committed the last one
+
 FREE, DUE, ABANDONED, SLOW = "free", "due", "abandoned", "slow"
 
 
@@ -38,6 +40,7 @@ class Scan:
         self._active = active  # nonces of the tasks in hand
         self._presence = Presence(cluster, lease_seconds)
         self._since: dict[str, dict[tuple[str, int], float]] = {}  # by chunk: (key, revision) -> first seen so when
+        self._complete: dict[str, float] = {}  # by chunk: since when all its tasks are done
         self._watched: list[tuple[StageView, Watched]] = []  # tasks that others run
         self.due_in_seconds = float("inf")  # until the next waiting task may be tried
 
@@ -45,13 +48,14 @@ class Scan:
         """Begin a look at what is live now; forget what was seen of other jobs."""
         prefixes = tuple(keys.job(job) for job in jobs)
         self._since = {chunk: seen for chunk, seen in self._since.items() if chunk.startswith(prefixes)}
+        self._complete = {chunk: since for chunk, since in self._complete.items() if chunk.startswith(prefixes)}
         self._watched = []
         self.due_in_seconds = float("inf")
 
     def chunks(self, at: StageView, chunks: Sequence[int], own: range) -> list[Candidate]:
         """Return the open tasks of some chunks, the best last; fold those of which all tasks are done.
 
-        The best are free, and in this worker's `own` share of the stage; where none is, free ones from anywhere on.
+        The best are free, and in this worker's `own` share of the stage.
         """
         ranges = []
         for chunk in chunks:
@@ -64,15 +68,13 @@ class Scan:
             in_flight, finished = found[2 * number : 2 * number + 2]
             numbers = at.record.chunk_tasks(chunk)
             if len(finished.items) == len(numbers):
-                fold(self._cluster, at, chunk)
+                self._fold_in_time(at, chunk)
                 continue
             taken = {keys.number_of(item.key) for item in (*in_flight.items, *finished.items)}
             free += [Candidate(at, chunk, index, FREE) for index in numbers if index not in taken]
             again += self._in_flight(at, chunk, in_flight)
-        start = next((number for number, task in enumerate(free) if task.index in own), -1)
-        if start < 0 and free:
-            start = random.randrange(len(free))  # noqa: S311 - spreads workers, hides nothing
-        return [*again, *reversed(free[:start]), *reversed(free[start:])]  # the last is tried first
+        random.shuffle(again)  # all who look see the same
+        return [*again, *_in_turn(free, own)]
 
     def slow(self) -> list[Candidate]:
         """Return tasks to run a second time, where nothing else is to be done: those that take far too long."""
@@ -85,6 +87,15 @@ class Scan:
         random.shuffle(found)
         return found
 
+    def _fold_in_time(self, at: StageView, chunk: int) -> None:
+        """Fold a chunk that somebody else should have folded by now."""
+        now = time.monotonic()
+        left = self._complete.setdefault(keys.done(at.job, at.stage, chunk), now) + FOLD_SECONDS - now
+        if left <= 0:
+            fold(self._cluster, at, chunk)
+        else:
+            self.due_in_seconds = min(self.due_in_seconds, left)
+
     def _in_flight(self, at: StageView, chunk: int, found: Found) -> list[Candidate]:
         """Return those of the tasks in flight that may be claimed now, and watch the others."""
         prefix, now = keys.tasks(at.job, at.stage, chunk), time.monotonic()
@@ -93,7 +104,8 @@ class Scan:
             (item.key, item.revision): seen.get((item.key, item.revision), now) for item in found.items
         }
         tasks = [(item, TaskRecord.from_json(item.value), since[item.key, item.revision]) for item in found.items]
-        overdue = {record.worker for _, record, first in tasks if now - first >= self._lease_seconds}
+        running = [(record.worker, first) for _, record, first in tasks if record.state != ATTEMPT_WAITS]
+        overdue = {worker for worker, first in running if now - first >= self._lease_seconds}
         alive = self._presence.alive(overdue - {self._worker})
         open_tasks = []
         for item, record, first in tasks:
@@ -119,3 +131,11 @@ class Scan:
         # the owners time to come back.
         is_over = watched_seconds >= self._lease_seconds and record.worker not in alive
         return ABANDONED if is_over else ""
+
+
+def _in_turn(free: list[Candidate], own: range) -> list[Candidate]:
+    """Return free tasks, the best last: from the first of our own share on; where none is, from anywhere on."""
+    first = next((number for number, task in enumerate(free) if task.index in own), None)
+    if first is None:
+        first = random.randrange(len(free) or 1)  # noqa: S311 - spreads workers, hides nothing
+    return [*reversed(free[:first]), *reversed(free[first:])]

@@ -39,9 +39,14 @@ class Intent:
         answer = cluster.transact(
             [Version(keys.CLUSTER, exists=True), *(Version(keys.deletion(name), exists=False) for name in names)],
             [Put(key, b"", lease) for key in self.keys],
+            [Range(keys.CLUSTER, count_only=True)],
         )
+        if not answer.ok and not answer.found[0].count:
+            raise UnavailableError("the coordinator has lost all it held since this command began; see gomr doctor")
         if not answer.ok:
-            raise UnavailableError("gc is deleting objects that this job would use just now; try again in a minute")
+            raise UnavailableError(
+                "gc is deleting objects that this job would use, or has just done so; try again in five minutes"
+            )
 
     def renew_in_time(self) -> None:
         """Renew where a quarter of the time is over. Raises UnavailableError where the lease is gone."""

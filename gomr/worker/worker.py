@@ -5,7 +5,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import structlog
@@ -31,8 +31,8 @@ POLL_SECONDS_MAX = 5.0
 REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials are renewed, policies mended
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
-LOOKS_PER_SECOND = 500  # of all idle workers of a cluster together: with thousands of them, each looks less often
-WAKES_PER_SECOND = 2000  # of all workers together, when the queue changes
+LOOKS_PER_SECOND = 500  # of all idle slots of a cluster together: with thousands of them, each looks less often
+WAKES_PER_SECOND = 2000  # of all slots together, when the queue changes
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
 
 _log = structlog.get_logger("gomr")
@@ -54,6 +54,7 @@ class Worker:
         self._stop_at = float("inf")
         self._ended = threading.Event()
         self._running: dict[str, Running] = {}
+        self._at_last_beat: set[str] = set()
         self._lock = threading.Lock()
         self._unfit_jobs: set[str] = set()
         self._settings = settings
@@ -65,7 +66,7 @@ class Worker:
             started_seconds=time.time(),
             offers=self._offers,
         )
-        self._membership = Membership(cluster, self.id, record, settings.lease_seconds, self._check_running)
+        self._membership = Membership(cluster, self.id, record, settings.lease_seconds, self._on_beat)
         self._executor = open_executor(
             self.id, lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True)
         )
@@ -126,10 +127,11 @@ class Worker:
 
     def _work(self, number: int) -> None:
         """Be one slot."""
-        pause = POLL_SECONDS_MIN
+        pause, is_idle = POLL_SECONDS_MIN, False
         while not self._draining.is_set():
             try:
-                claim = self._claims.claim()
+                claim = self._claims.claim(is_idle=is_idle)
+                is_idle = claim is None
                 if claim is None:
                     if self._settings.once and self._claims.lookout.live_jobs == 0:
                         return
@@ -180,13 +182,14 @@ class Worker:
     def _wait(self, pause: float) -> float:
         """Wait for a change of the queue, at most `pause` seconds; return the next pause."""
         lookout = self._claims.lookout
-        seconds_max = max(min(pause, lookout.due_in_seconds), lookout.workers / LOOKS_PER_SECOND)
+        slots = lookout.workers * self._settings.slot_count  # of the cluster, if others have as many
+        seconds_max = max(min(pause, lookout.due_in_seconds), slots / LOOKS_PER_SECOND)
         until = time.monotonic() + seconds_max * (0.75 + random.random() / 2)  # noqa: S311 - jitter
         while not self._draining.is_set() and (left := until - time.monotonic()) > 0:
             seconds, started = min(left, WAIT_SECONDS), time.monotonic()
             self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), lookout.revision, seconds)
             if time.monotonic() - started < seconds * 0.9:
-                self._draining.wait(random.random() * lookout.workers / WAKES_PER_SECOND)  # noqa: S311 - jitter
+                self._draining.wait(random.random() * slots / WAKES_PER_SECOND)  # noqa: S311 - jitter
                 return POLL_SECONDS_MIN
         longest = POLL_SECONDS_LIVE_MAX if lookout.live_jobs else POLL_SECONDS_MAX
         return min(2 * pause, longest)
@@ -204,7 +207,7 @@ class Worker:
         return False
 
     def _watch(self) -> None:
-        """Look at the tasks in hand when the queue changes: their job may have ended. Heartbeats look too."""
+        """Look at the tasks in hand when the queue changes: their job may have ended. Heartbeats look, too."""
         revision = 0
         while not self._ended.is_set():
             try:
@@ -213,7 +216,7 @@ class Worker:
                 if time.monotonic() - started < WAIT_SECONDS * 0.9:
                     revision = self._cluster.transact((), [Range(keys.CLUSTER)]).revision
                     self._claims.look_again()
-                    self._check_running()
+                    self._check_running({*self._running})
                     self._ended.wait(
                         JOIN_SECONDS
                     )  # a coordinator whose waits end for nothing is not asked all the time
@@ -221,10 +224,16 @@ class Worker:
                 _log.debug("watch.failed", error=str(error))
                 self._ended.wait(POLL_SECONDS_MAX)
 
-    def _check_running(self) -> None:
+    def _on_beat(self) -> None:
+        """Look at the tasks that were in hand at the last heartbeat, too: a stream of short ones costs nothing."""
+        with self._lock:
+            lasting, self._at_last_beat = self._running.keys() & self._at_last_beat, {*self._running}
+        self._check_running(lasting)
+
+    def _check_running(self, nonces: Collection[str]) -> None:
         """Stop tasks whose stage has ended, or that another worker has taken."""
         with self._lock:
-            running = list(self._running.values())
+            running = [task for nonce, task in self._running.items() if nonce in nonces]
         for task in running:
             at = task.claim.at
             own, stage = self._cluster.read(Range(task.claim.key), Range(keys.stage(at.job, at.stage)))

@@ -1,13 +1,37 @@
-"""What a simulated worker finds when it asks its machine something."""
+"""What a simulated worker finds when it asks its machine something, and limits that small clusters never reach."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from gomr.scheduling import lookout, membership, stages
 from gomr.worker import worker as worker_module
 
 REQUIRES = {"contract": 1, "python": "cp311", "platform": None}  # what simulated jobs ask of a machine
+
+
+VARIED: dict[tuple[ModuleType, str], tuple[int, ...]] = {  # limits that a small cluster never reaches otherwise
+    (lookout, "CROWD"): (0, 1, lookout.CROWD),
+    (lookout, "WATCH_CHUNKS_MAX"): (1, lookout.WATCH_CHUNKS_MAX),
+    (lookout, "WHOLE_SHARE_MIN"): (2, lookout.WHOLE_SHARE_MIN),
+    (membership, "PRESENCE_BATCH"): (1, membership.PRESENCE_BATCH),
+    (stages, "CHUNK_SIZE_MIN"): (1, 2, stages.CHUNK_SIZE_MIN),
+}
+
+
+@contextmanager
+def limits_varied(chance: random.Random) -> Iterator[None]:
+    """Have each limit be reached in some seeds."""
+    real = {(module, name): getattr(module, name) for module, name in VARIED}
+    for (module, name), values in VARIED.items():
+        setattr(module, name, chance.choice(values))
+    try:
+        yield
+    finally:
+        for (module, name), value in real.items():
+            setattr(module, name, value)
 
 
 @contextmanager

@@ -190,7 +190,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody-folds-for-others",
-        "scheduling.scan:Scan.chunks",
+        "scheduling.scan:Scan._fold_in_time",
         (("fold(self._cluster, at, chunk)", "pass"),),
     ),
     Mutant(

@@ -1,10 +1,11 @@
 """The users of a simulated cluster: each command is a process of its own, which may pause and die."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gomr.errors import CoordinatorError, GomrError, StorageError
+from gomr.errors import CoordinatorError, GomrError, NotFoundError, StorageError, UsageError
 from gomr.executables import file_digest
 from gomr.model import PAUSED, JobRecord
 from gomr.scheduling import control, gc, submit
@@ -36,7 +37,7 @@ class Users:
         self._job_count = 0
         self.commands: dict[Party, None] = {}  # that run
         self.submitted: set[str] = set()  # acknowledged
-        self.removed: set[str] = set()  # somebody asked for it, at least
+        self.removed: Counter[str] = Counter()  # how many have, or may have, or are about to
 
     def submit(self) -> None:
         """Submit a new job."""
@@ -131,8 +132,13 @@ class Users:
         self._faults.counts["(submits acknowledged)"] += 1
 
     def _remove(self, cluster: Cluster, job: str) -> None:
-        self.removed.add(job)
-        control.remove(cluster, job)
+        self.removed[job] += 1
+        try:
+            is_done = control.remove(cluster, job)
+        except (UsageError, NotFoundError):
+            self.removed[job] -= 1
+            raise
+        self.removed[job] -= not is_done
 
     def _collect(self, cluster: Cluster) -> None:
         cluster.identify()

@@ -18,8 +18,10 @@ LOSING = {*NETWORK, *EVENTS, *CHANGE} - {"request doubled", "storage away", "wor
 
 
 def unfinished(auditor: Auditor, users: Users) -> Iterator[str]:
-    """Yield the jobs that were forgotten, or have not ended."""
-    for job in sorted({*auditor.jobs(), *(users.submitted - users.removed)}):
+    """Yield the jobs that were forgotten, or have not ended; and say so where a command has not."""
+    if not users.are_gone():
+        yield "a command has not ended"
+    for job in sorted({*auditor.jobs(), *(users.submitted - {*+users.removed})}):
         head = auditor.head(job)
         if head is None:
             yield f"{job}: its submit was acknowledged, and it is not there"

@@ -18,7 +18,7 @@ from tests.simulation.executor import TASK_SECONDS_MAX, SimulatedExecutor
 from tests.simulation.faults import ACTIONS, EVENTS, Faults
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.keyvalue import KeyValue
-from tests.simulation.machine import machine_replaced
+from tests.simulation.machine import limits_varied, machine_replaced
 from tests.simulation.network import Server
 from tests.simulation.stdlib import replaced
 from tests.simulation.storage import Bucket, SimulatedStorage
@@ -75,7 +75,7 @@ class World:
     def run(self) -> Outcome:
         """Run to the end; return what was found."""
         kernel, chance = self.kernel, self.kernel.chance
-        with replaced(kernel), machine_replaced(self._worker_name):
+        with replaced(kernel), machine_replaced(self._worker_name), limits_varied(chance):
             for _ in range(chance.randint(1, 2)):
                 self.users.submit()
             for _ in range(self._worker_count):
