@@ -107,12 +107,20 @@ class Cluster:
     @contextmanager
     def lease(self, seconds: float) -> Iterator[int]:
         """Yield a lease that ends with the block, or by itself where the coordinator is out of reach then."""
-        lease = self.retried(lambda: self.coordinator.grant_lease(seconds))
+        lease = self.grant_lease(seconds)
         try:
             yield lease
         finally:
-            with suppress(CoordinatorError):
-                self.coordinator.revoke_lease(lease)
+            self.end_lease(lease)
+
+    def grant_lease(self, seconds: float) -> int:
+        """Return a new lease, which ends by itself or with `end_lease`."""
+        return self.retried(lambda: self.coordinator.grant_lease(seconds))
+
+    def end_lease(self, lease: int) -> None:
+        """End a lease now; where the coordinator is out of reach, it ends by itself."""
+        with suppress(CoordinatorError):
+            self.coordinator.revoke_lease(lease)
 
     def close(self) -> None:
         """Close both."""

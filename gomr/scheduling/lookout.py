@@ -93,6 +93,7 @@ class Lookout:
     def forget(self) -> None:
         """Forget how the jobs stood: read their heads and stages anew."""
         self._views = {}
+        self._last = None
 
     def _queue(self) -> tuple[Item, ...]:
         """Return the live jobs; remember where this worker stands among all, and how the stage is that it was at."""

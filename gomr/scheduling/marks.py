@@ -2,11 +2,11 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gomr.backends import Put, Range, Version
-from gomr.errors import CoordinatorError, UnavailableError
+from gomr.errors import UnavailableError
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 
@@ -35,19 +35,17 @@ def marked(cluster: Cluster, name: str) -> Iterator[Mark | None]:
 
     Yields None where somebody else deletes it, or a submit is about to use it.
     """
-    lease = cluster.retried(lambda: cluster.coordinator.grant_lease(DELETION_SECONDS))
-    mark = Mark(cluster, lease)
+    mark = Mark(cluster, cluster.grant_lease(DELETION_SECONDS))
     try:
         key, nonce = keys.deletion(name), secrets.token_bytes(8)
         intents = keys.intents(name)
         look = [Range(key), Range(intents, keys.end_of(intents), count_only=True)]
         # A coordinator that lost all it held knows no job: all would look like garbage.
         compares = [Version(key, exists=False), Version(keys.CLUSTER, exists=True)]
-        answer = cluster.transact(compares, [Put(key, nonce, lease), *look], look)
+        answer = cluster.transact(compares, [Put(key, nonce, mark.lease), *look], look)
         marks, users = answer.found
         is_ours = bool(marks.items) and marks.items[0].value == nonce
         yield mark if is_ours and not users.count else None
     finally:
         if not mark.lingers:
-            with suppress(CoordinatorError):
-                cluster.coordinator.revoke_lease(lease)
+            cluster.end_lease(mark.lease)
