@@ -16,9 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from gomr import urls
+from gomr.backends import Range
+from gomr.client import Client
 from gomr.model import DoneRecord
+from gomr.options import JobOptions
 from gomr.playground.etcd import EtcdServer
 from gomr.plugins import Plugins
+from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.executor import Executor, Running
 from gomr.worker.settings import WorkerSettings
@@ -56,13 +60,13 @@ class ProtocolOnly(Executor):
 
 
 def be_clients(count: int, storage: str, coordinator: str) -> None:
-    """Be so many workers of one slot, with a connection each, until no job is live."""
+    """Be so many workers of one slot, with a connection each."""
 
     def be_one() -> None:
         plugins = Plugins()
         url = urls.parse(storage)
         cluster = Cluster(plugins.open_storage(url), plugins.open_coordinator(coordinator), url)
-        settings = WorkerSettings(Path("cache"), Path("scratch"), 1, once=True)
+        settings = WorkerSettings(Path("cache"), Path("scratch"), 1)
         open_executor: Callable[..., Executor] = lambda _worker, _on_refusal: ProtocolOnly()  # noqa: E731
         Worker(cluster, settings, open_executor).run()
         cluster.close()
@@ -91,19 +95,23 @@ def run(workers: int, clients: int, tasks: int, folder: Path) -> None:
         command = [sys.executable, "-m", "gomr.cli", *map(str, arguments)]
         return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
+    processes: list[subprocess.Popen[str]] = []
     try:
         (folder / "echo.py").write_text(JOB)
+        gomr("build", folder / "echo.py", "-o", folder / "echo.pex").wait()
         lines = folder / "in.txt"
         lines.write_text("".join(LINE % number for number in range(tasks)))
-        job = gomr("submit", folder / "echo.py", lines, "--split-size", len(LINE % 0)).communicate()[0].strip()
-        before, started = transactions(etcd), time.monotonic()
-        processes = [gomr("worker", "--once", "--slots", 1) for _ in range(workers)]
+        processes = [gomr("worker", "--slots", 1) for _ in range(workers)]
         for first in range(0, clients, CLIENTS_PER_PROCESS):
-            count = min(CLIENTS_PER_PROCESS, clients - first)
-            command = [sys.executable, __file__, "clients", str(count), storage, etcd.url]
+            threads = min(CLIENTS_PER_PROCESS, clients - first)
+            command = [sys.executable, __file__, "clients", str(threads), storage, etcd.url]
             processes.append(subprocess.Popen(command, env=environment, text=True, stdout=subprocess.DEVNULL))
-        for process in processes:
-            process.wait(SECONDS_MAX)
+        with Client(storage, etcd.url) as client:
+            # What workers do before a job is submitted is not the job's.
+            wait_until(lambda: count(client, keys.WORKERS) == workers + clients)
+            before, started = transactions(etcd), time.monotonic()
+            job = client.submit(folder / "echo.pex", [str(lines)], JobOptions(split_bytes=len(LINE % 0)))
+            wait_until(lambda: not count(client, keys.QUEUE))
         seconds, used = time.monotonic() - started, transactions(etcd) - before
         status = json.loads(gomr("status", job, "--json").communicate()[0])
         bare = status["counters"].get(BARE, 0)
@@ -112,7 +120,23 @@ def run(workers: int, clients: int, tasks: int, folder: Path) -> None:
         print(f"done by workers: {tasks - bare}, by clients: {bare}; in {seconds:.0f} s, {os.cpu_count()} processors")
         print(f"transactions as etcd counts them, reads included: {used}, {used / tasks:.3f} a task")
     finally:
+        for process in processes:
+            process.kill()
+            process.wait()
         etcd.stop()
+
+
+def count(client: Client, prefix: str) -> int:
+    """Return how many keys there are."""
+    return client.cluster.read(Range(prefix, keys.end_of(prefix), count_only=True))[0].count
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Ask once a second."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while not holds():
+        assert time.monotonic() < deadline, f"not after {SECONDS_MAX} s"
+        time.sleep(1.0)
 
 
 def transactions(etcd: EtcdServer) -> int:

@@ -70,7 +70,10 @@ def work(cluster: Cluster, claims: Claims) -> list[str]:
     """Claim and commit until nothing is open."""
     counted = []
     while (claim := claims.claim()) is not None:
-        if attempts.commit(cluster, claim, done(claim)).counted:
+        bid = claims.next_bid(claim)
+        if attempts.commit(cluster, claim, done(claim), bid).counted:
             counted.append(claim.name)
         claims.release(claim)
+        if bid:
+            claims.settle(bid)
     return counted

@@ -74,7 +74,7 @@ def test_who_is_to_blame(
     name = open_job(cluster, executable, 1)
     claim = new_worker(cluster, "w1").claim()
     assert claim
-    assert AttemptRunner(cluster, Failing(error)).run(Running(claim)) is after
+    assert AttemptRunner(cluster, Failing(error), lambda _claim: None).run(Running(claim)) is after
     items = cluster.read(Range(claim.key))[0].items
     found: Callable[[], TaskRecord] = lambda: TaskRecord.from_json(items[0].value)  # noqa: E731
     assert (None if not items else (found().failures, found().losses)) == counts

@@ -141,6 +141,7 @@ def test_configuration_files(tmp_path: Path, raw: bytes) -> None:
 @given(answer=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 @example(b'{"events": [1, null, {"event": 3}], "next": 7}')
 @example(b'{"events": [{"event": {"json": []}}]}')
+@example(b'{"events": [], "next": "http://127.0.0.1:9/n"}')
 def test_answers_of_loggly(answer: bytes) -> None:
     def request(*_: object) -> tuple[int, bytes]:
         return 200, answer

@@ -14,7 +14,7 @@ from gomr.backends import Answer, Compare, Coordinator, Operation, Put, Range
 from gomr.builtin.file import FileStorage
 from gomr.builtin.sqlite import SqliteCoordinator
 from gomr.errors import ConfigurationError, NotFoundError, Unknown, UsageError
-from gomr.model import DONE, FAILED, RUNNING, JobHead
+from gomr.model import DONE, FAILED, REDUCE_STAGE, RUNNING, JobHead
 from gomr.scheduling import attempts, control, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks
@@ -133,6 +133,42 @@ def test_a_superseded_attempt_cannot_commit(cluster: Cluster, executable: Path) 
     again = attempts.commit(cluster, claim, done(claim))
     assert (again.counted, again.own_object_useless) == (False, True) or not again.counted
     assert attempts.commit(cluster, taken, done(taken)).counted  # it recognises itself
+
+
+def test_a_commit_claims_the_next_task_along(cluster: Cluster, executable: Path) -> None:
+    open_job(cluster, executable, 3)
+    claims = new_worker(cluster, "w1")
+    claim = claims.claim()
+    assert claim
+    bid = claims.next_bid(claim)
+    assert bid
+    assert attempts.commit(cluster, claim, done(claim), bid).counted
+    answer_lost = replace(bid, revision=0)
+    assert attempts.commit(cluster, claim, done(claim), answer_lost).counted, "it recognises itself"
+    assert answer_lost.revision == bid.revision > 0
+    claims.settle(bid)
+    following = claims.claim()
+    assert following
+    assert (following.key, following.revision) == (bid.claim.key, bid.revision)
+    assert attempts.commit(cluster, following, done(following)).counted
+
+
+def test_a_commit_whose_next_task_is_taken_stands_alone(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 4)
+    claims = new_worker(cluster, "w1")
+    claim = claims.claim()
+    assert claim
+    bid = claims.next_bid(claim)
+    assert bid
+    rival = new_worker(cluster, "w2")
+    taken = [other for _ in range(3) if (other := rival.claim())]
+    assert bid.claim.key in {other.key for other in taken}
+    assert attempts.commit(cluster, claim, done(claim), bid).counted
+    claims.settle(bid)
+    assert claims.claim() is None
+    for other in taken:
+        assert attempts.commit(cluster, other, done(other)).counted
+    assert cluster.head(job)[0].stage == REDUCE_STAGE
 
 
 def test_losing_the_lease_alone_throws_no_work_away(cluster: Cluster, executable: Path) -> None:

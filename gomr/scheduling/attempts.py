@@ -19,7 +19,7 @@ from gomr.model import (
     TaskRecord,
 )
 from gomr.scheduling import keys
-from gomr.scheduling.claims import Claim
+from gomr.scheduling.claims import Bid, Claim
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.skipping import skip
 from gomr.scheduling.stages import chunk_facts, fold
@@ -40,8 +40,11 @@ class Ended:
     own_object_useless: bool = False
 
 
-def commit(cluster: Cluster, claim: Claim, done: DoneRecord) -> Ended:
-    """Commit a finished attempt; fold its chunk where it was the last. Losing the fence is no error."""
+def commit(cluster: Cluster, claim: Claim, done: DoneRecord, bid: Bid | None = None) -> Ended:
+    """Commit a finished attempt; fold its chunk where it was the last. Losing the fence is no error.
+
+    With a `bid`, claim the next task in the same transaction; where that one is taken, commit alone.
+    """
     at = claim.at
     done_prefix = keys.done(at.job, at.stage, claim.chunk)
     done_key = keys.done_task(at.job, at.stage, claim.chunk, claim.index)
@@ -56,12 +59,20 @@ def commit(cluster: Cluster, claim: Claim, done: DoneRecord) -> Ended:
         Range(done_prefix, keys.end_of(done_prefix), count_only=True),
     ]
     orelse = [Range(done_key), Range(keys.chunk(at.job, at.stage, claim.chunk))]
+    if bid:
+        compares, then, orelse = [*compares, *bid.compares], [*then, bid.put], [*orelse, Range(bid.claim.key)]
     answer = cluster.retried(lambda: cluster.coordinator.transact(compares, then, orelse), ORPHAN_SECONDS)
+    if bid and answer.ok:
+        bid.revision = answer.revision
+    elif bid:
+        bid.find(answer.found[2].items)
+        if not bid.revision:
+            return commit(cluster, claim, done)
     if answer.ok:
         if answer.found[0].count == len(at.record.chunk_tasks(claim.chunk)):
             fold(cluster, at, claim.chunk)
         return Ended(counted=True)
-    stored, folded = answer.found
+    stored, folded = answer.found[:2]
     if stored.items:
         ours = DoneRecord.from_json(stored.items[0].value).nonce == done.nonce
         return Ended(counted=ours, own_object_useless=not ours)

@@ -1,4 +1,4 @@
-"""Claims open tasks: one transaction a claim, by any number of workers that never ask one another."""
+"""Claims open tasks: each in one transaction, by any number of workers that never ask one another."""
 
 import secrets
 import threading
@@ -10,10 +10,10 @@ from gomr.model import ATTEMPT_RUNS, JobHead, TaskRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.lookout import Lookout
-from gomr.scheduling.scan import ABANDONED, SLOW, Candidate
+from gomr.scheduling.scan import ABANDONED, FREE, SLOW, Candidate
 from gomr.scheduling.stages import StageView
 
-CONFLICTS_MAX = 8  # claims lost in a row before the chunk is read again
+CONFLICTS_MAX = 8  # claims lost in a row before a slot rests
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,25 @@ class Claim:
         return f"{self.at.stage}/{self.index}"
 
 
+@dataclass(slots=True)
+class Bid:
+    """A claim that is about to be made: what must hold for it. `revision` is 0 until it is made."""
+
+    claim: Claim
+    compares: list[Compare]
+    revision: int = 0
+
+    @property
+    def put(self) -> Put:
+        """What makes the claim."""
+        return Put(self.claim.key, self.claim.record.to_json())
+
+    def find(self, items: tuple[Item, ...]) -> None:
+        """Note whether a request whose answer was lost has made the claim: `items` are what is at its key."""
+        nonce = self.claim.record.nonce
+        self.revision = next((item.revision for item in items if TaskRecord.from_json(item.value).nonce == nonce), 0)
+
+
 class Claims:
     """Claims tasks for the slots of one worker. Safe for several threads."""
 
@@ -57,6 +76,7 @@ class Claims:
         self._worker = worker
         self._lock = threading.Lock()
         self._candidates: list[Candidate] = []
+        self._made: list[Claim] = []  # by commits, and not begun
         self._active: set[str] = set()  # nonces of the tasks in hand
         self.lookout = Lookout(cluster, worker, lease_seconds, can_run, self._active)
 
@@ -65,49 +85,87 @@ class Claims:
         conflicts = 0
         while conflicts < CONFLICTS_MAX:
             with self._lock:
+                if self._made:
+                    return self._made.pop()
                 if not self._candidates:
                     self._candidates = self.lookout.look(is_idle=is_idle)
                     if not self._candidates:
                         return None
                 candidate = self._candidates.pop()
-            claim = self._try(candidate)
+            claim = self._try(self._bid(candidate))
             if claim is not None:
                 return claim
             conflicts += 1
-            if conflicts % 2 == 0:  # the chunk has changed under us: what it looked like is of no more use
-                with self._lock:
-                    self._candidates = []
-        self.look_again()
+        with self._lock:
+            self.lookout.forget()
         return None
 
+    def next_bid(self, current: Claim) -> Bid | None:
+        """Return a bid for the next free task that the last look found, to be made as `current` is committed.
+
+        None where there is none. Whoever takes it calls `settle` afterwards, however that went.
+        """
+        with self._lock:
+            if not self._candidates or self._candidates[-1].kind != FREE:
+                return None
+            candidate = self._candidates.pop()
+        bid = self._bid(candidate)
+        if bid.claim.key != current.task_key:
+            return bid
+        self._active.discard(bid.claim.record.nonce)  # another slot's look was older than our claim
+        return None
+
+    def settle(self, bid: Bid) -> None:
+        """Have `claim` return what a bid has won; forget what it has not."""
+        claim = self._settled(bid)
+        if claim is not None:
+            with self._lock:
+                self._made.append(claim)
+
+    def not_begun(self) -> list[Claim]:
+        """Return the tasks that were claimed by commits and not begun: not to be begun any more."""
+        with self._lock:
+            made, self._made = self._made, []
+        return made
+
     def look_again(self) -> None:
-        """Forget what the last look found: the queue has changed, and another job may come first."""
+        """Let go what the last look found: the queue has changed, and another job may come first."""
         with self._lock:
             self._candidates = []
-            self.lookout.forget()
 
     def release(self, claim: Claim) -> None:
         """Forget a task that was in hand, however it ended."""
         self._active.discard(claim.record.nonce)
 
-    def _try(self, candidate: Candidate) -> Claim | None:
+    def _bid(self, candidate: Candidate) -> Bid:
         at, nonce = candidate.at, secrets.token_hex(8)
         record, compares = self._record(candidate, nonce)
-        claim = Claim(at, candidate.chunk, candidate.index, record, 0)
         compares += [
             Version(keys.worker(self._worker), exists=True),
             Revision(keys.stage(at.job, at.stage), at.revision),
             Revision(keys.head(at.job), at.head_revision),  # it changes where the job is paused
         ]
         self._active.add(nonce)
-        revision = 0
+        return Bid(Claim(at, candidate.chunk, candidate.index, record, 0), compares)
+
+    def _try(self, bid: Bid) -> Claim | None:
         try:
-            answer = self._cluster.transact(compares, [Put(claim.key, record.to_json())], [Range(claim.key)])
-            revision = answer.revision if answer.ok else _own_revision(answer.found[0].items, nonce)
+            answer = self._cluster.transact(bid.compares, [bid.put], [Range(bid.claim.key)])
+            if answer.ok:
+                bid.revision = answer.revision
+            else:
+                bid.find(answer.found[0].items)
         finally:
-            if not revision:
-                self._active.discard(nonce)
-        return replace(claim, revision=revision) if revision else None
+            claim = self._settled(bid)
+        return claim
+
+    def _settled(self, bid: Bid) -> Claim | None:
+        if bid.revision:
+            return replace(bid.claim, revision=bid.revision)
+        self._active.discard(bid.claim.record.nonce)
+        with self._lock:
+            self._candidates = []  # the chunk has changed under us: what it looked like is of no more use
+        return None
 
     def _record(self, candidate: Candidate, nonce: str) -> tuple[TaskRecord, list[Compare]]:
         """Return the record of this attempt, and what must hold for it to begin."""
@@ -135,8 +193,3 @@ class Claims:
             if before.worker != self._worker:
                 compares.append(Version(keys.worker(before.worker), exists=False))
         return replace(record, attempt=before.attempt + 1), compares
-
-
-def _own_revision(items: tuple[Item, ...], nonce: str) -> int:
-    """Return the revision of our own record, put by a run of the claim whose answer was lost; else 0."""
-    return next((item.revision for item in items if TaskRecord.from_json(item.value).nonce == nonce), 0)

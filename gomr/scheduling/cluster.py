@@ -40,9 +40,9 @@ class Cluster:
         item = answer.found[0].items[0] if answer.found[0].items else None
         if item is not None and item.value.startswith(PENDING):
             value = item.value.removeprefix(PENDING)
-            if stored is None:  # whoever else is here writes the same bytes
-                stored = value.decode()
-                self.storage.put(keys.CLUSTER_OBJECT, json.dumps({"id": stored}).encode())
+            if stored is None:  # an id that is there stays: the coordinator may have been emptied since we looked
+                self.storage.create(keys.CLUSTER_OBJECT, json.dumps({"id": value.decode()}).encode())
+                stored = self._stored_id()
             if stored == value.decode():
                 self.transact([Revision(keys.CLUSTER, item.revision)], [Put(keys.CLUSTER, value)], durable=True)
                 return stored

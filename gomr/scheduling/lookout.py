@@ -2,8 +2,7 @@
 
 import json
 import random
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import structlog
 
@@ -13,14 +12,14 @@ from gomr.model import OPEN, RECORD_FORMAT, RUNNING, JobHead, StageRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.membership import Standing
-from gomr.scheduling.scan import Candidate, Scan
+from gomr.scheduling.scan import Candidate, Said, Scan, by_chunk, chunk_ranges
 from gomr.scheduling.stages import StageView, close
 
 FAIR_JOBS = 8  # of one priority that share the slots at a time, the oldest: a transaction holds few reads
 FAIR_TASKS = 8  # a slot looks again which job has the fewest tasks in flight after so many
 BATCH_CHUNKS_MAX = 8  # that one transaction reads: 2,048 tasks at most, of some hundred bytes each
-WATCH_CHUNKS_MAX = 16  # of its own share, and of others', that a look goes through
-WHOLE_SHARE_MIN = 16  # tasks that a worker takes for its own at a look; of fewer, half: others may help with the rest
+WATCH_CHUNKS_MAX = 16  # from its own place on, and as many from anywhere on, that a look goes through
+WHOLE_SHARE_MIN = 16  # open tasks that a worker takes for its own at a look; of fewer, half: others may help
 CROWD = 16  # idle workers at the same chunks that need no dice to keep out of each other's way
 _log = structlog.get_logger("gomr")
 
@@ -46,9 +45,11 @@ class Lookout:
         self._views: dict[tuple[str, int], StageView] = {}  # by job, and the revision of its queue key
         self._rivals = 1.0  # idle workers that may see what the last look found
         self._refusals = 0  # of the dice, in a row
-        self._last: StageView | None = None  # the stage in which the last tasks were found
-        self._listed: Sequence[Found] = ()  # what `_listing` of it says now
+        self._last: StageView | None = None  # the stage at which the last look ended
+        self._ahead: list[int] = []  # chunks of it that the next look reads together with the queue
+        self._seen: Sequence[Found] = ()  # what `_listing` of that stage, and `Scan.ranges` of those chunks, say now
         self.revision = 0  # of the last look at the queue: what to wait after
+        self.is_registered = False  # whether this worker's own key was there at the last look
         self.live_jobs = 0  # that this worker can run
         self.due_in_seconds = float("inf")  # until the next waiting task may be tried
 
@@ -85,7 +86,6 @@ class Lookout:
                 break
         self.live_jobs = live_jobs
         if not found:
-            self.forget()
             self._rivals = self._standing.workers
             found = self._scan.slow()
         return found
@@ -100,12 +100,20 @@ class Lookout:
         everyone = keys.end_of(keys.WORKERS)
         ranges = [
             Range(keys.QUEUE, keys.end_of(keys.QUEUE)),
+            Range(keys.worker(self._worker), count_only=True),
             Range(keys.WORKERS, keys.worker(self._worker), count_only=True),
             Range(keys.WORKERS, everyone, count_only=True),
         ]
-        answer = self._cluster.transact((), [*ranges, *(_listing(self._last) if self._last else ())])
+        if self._last:
+            ranges += [*_listing(self._last), *chunk_ranges(self._last, self._ahead)]
+        answer = self._cluster.transact((), ranges)
         self.revision = answer.revision
-        queue, before, workers, *self._listed = answer.found
+        queue, own, before, workers, *self._seen = answer.found
+        self.is_registered = own.count > 0
+        live = {(_job_of(item), item.revision) for item in queue.items}
+        self._views = {place: at for place, at in self._views.items() if place in live}
+        if self._last not in self._views.values():
+            self._last = None
         self._standing = Standing(before.count, max(1, workers.count))
         return queue.items
 
@@ -152,30 +160,46 @@ class Lookout:
         return None
 
     def _scan_stage(self, at: StageView) -> list[Candidate]:
-        """Return this worker's share of the open tasks that it finds first; begin at its own place."""
-        listed = self._listed if at is self._last else self._cluster.read(*_listing(at))
-        chunks, in_flight, finished = listed
+        """Return this worker's share of the open tasks that it finds first; close the stage where all are done."""
+        is_known = at is self._last
+        seen = self._seen if is_known else self._cluster.read(*_listing(at))
+        chunks, in_flight, done, *ahead = seen
         folded = {keys.number_of(item.key) for item in chunks.items}
         unfinished = [chunk for chunk in range(at.record.chunks) if chunk not in folded]
         if not unfinished:
-            close(self._cluster, at)
+            if self._scan.is_left(keys.chunks(at.job, at.stage)):
+                close(self._cluster, at)
+                self.forget()
             return []
-        free = sum(len(at.record.chunk_tasks(chunk)) for chunk in unfinished) - in_flight.count - finished.count
-        own = self._standing.share(at.record.tasks)
-        chunk_size = at.record.chunk_size
-        order = _in_turn(unfinished, range(own.start // chunk_size, own.stop // chunk_size + 1) if free else range(0))
-        idle = max(1, self._standing.workers - in_flight.count)
-        read, batch_size = 0, 1
-        while read < len(order):
-            batch = order[read : read + batch_size]
-            found = self._scan.chunks(at, batch, own)
-            read, batch_size = read + len(batch), min(2 * batch_size, BATCH_CHUNKS_MAX)
-            if found:
-                self._last = at
-                self._rivals = idle * read / len(unfinished)
-                share = -(-max(free, len(found)) // self._standing.workers)
-                return found[-(share if share >= WHOLE_SHARE_MIN else -(-share // 2)) :]
+        free = sum(len(at.record.chunk_tasks(chunk)) for chunk in unfinished) - in_flight.count - done.count
+        known = by_chunk(self._ahead, ahead) if is_known else {}
+        known = {chunk: said for chunk, said in known.items() if chunk not in folded}
+        promising = [chunk for chunk in unfinished if free and not self._scan.is_exhausted(at, chunk)]
+        place = self._standing.place(len(promising))
+        order = _in_turn(promising, unfinished, int(place)) if free else _from_anywhere(unfinished)[:BATCH_CHUNKS_MAX]
+        self._last, self._ahead = at, _from_anywhere(unfinished)[:BATCH_CHUNKS_MAX]
+        read = 0
+        for found in self._batches(at, known, order) if free or not known else [known]:
+            is_own = not read or order[0] in found
+            tasks = self._scan.open_tasks(at, found, place % 1 if is_own else random.random())  # noqa: S311 - spreads
+            read += len(found)
+            if tasks:
+                self._ahead = [tasks[-1].chunk]
+                idle = max(1, self._standing.workers - in_flight.count)
+                self._rivals = idle * min(1.0, read / len(promising or unfinished))
+                share = -(-max(free, len(tasks)) // self._standing.workers)
+                return tasks[-(share if share >= WHOLE_SHARE_MIN else -(-share // 2)) :]
         return []
+
+    def _batches(self, at: StageView, known: Said, order: list[int]) -> Iterator[Said]:
+        """Yield what chunks say: those that were read ahead, then the others in order, ever more at a time."""
+        if known:
+            yield known
+        order = [chunk for chunk in order if chunk not in known]
+        size = 1
+        while order:
+            yield by_chunk(order[:size], self._cluster.read(*chunk_ranges(at, order[:size])))
+            order, size = order[size:], min(2 * size, BATCH_CHUNKS_MAX)
 
     def _is_our_turn(self, tasks: int) -> bool:
         """Throw the dice where so many workers look at so few tasks that nearly all would go away empty-handed.
@@ -201,13 +225,16 @@ def _listing(at: StageView) -> list[Range]:
     ]
 
 
-def _in_turn(unfinished: list[int], own: range) -> list[int]:
-    """Return the chunks to read at a look: some of our own first, then some from anywhere on."""
-    first = bisect_left(unfinished, own.start)
-    ours = [chunk for chunk in unfinished[first : first + WATCH_CHUNKS_MAX] if chunk in own]
-    start = random.randrange(len(unfinished))  # noqa: S311 - spreads workers, hides nothing
-    others = (unfinished[start:] + unfinished[:start])[:WATCH_CHUNKS_MAX]
-    return ours + [chunk for chunk in others if chunk not in ours]
+def _in_turn(promising: list[int], unfinished: list[int], first: int) -> list[int]:
+    """Return the chunks to read at a look: some from our own place on; then some from anywhere, the promising first."""
+    ours = promising[first : first + WATCH_CHUNKS_MAX]
+    others = [*_from_anywhere(promising), *_from_anywhere(unfinished)]
+    return [*ours, *[chunk for chunk in dict.fromkeys(others) if chunk not in ours][:WATCH_CHUNKS_MAX]]
+
+
+def _from_anywhere(chunks: list[int]) -> list[int]:
+    start = random.randrange(len(chunks) or 1)  # noqa: S311 - spreads workers, hides nothing
+    return chunks[start:] + chunks[:start]
 
 
 def _queue_order(item: Item) -> tuple[str, float, str]:

@@ -48,6 +48,7 @@ class Membership:
         self._lock = threading.Lock()
         self._hurry = threading.Event()
         self._is_written = False
+        self._is_seen = False  # since the last heartbeat
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
 
@@ -59,10 +60,14 @@ class Membership:
     def update(self, change: Callable[[WorkerRecord], WorkerRecord], *, now: bool = False) -> None:
         """Change the record that others see: with the next heartbeat, or `now`."""
         with self._lock:
-            self._record = change(self._record)
-            self._is_written = False
+            before, self._record = self._record, change(self._record)
+            self._is_written = self._is_written and self._record == before
         if now:
             self._hurry.set()
+
+    def seen(self) -> None:
+        """Note that a transaction has just found the worker's key there: the next heartbeat need not look."""
+        self._is_seen = True
 
     def leave(self) -> None:
         """Stop beating and end the lease, so that nobody waits for it."""
@@ -106,24 +111,24 @@ class Membership:
                 if self._cluster.coordinator.keep_lease(self._lease, timeout_seconds=self._lease_seconds / 3) <= 0:
                     _log.warning("lease.lost", worker=self._worker, next="asking for a new one")
                     self._register()
-                elif not self._is_written or not self._is_there():
-                    self._put()
                 self._on_beat()
+                if not self._is_written or not (self._is_seen or self._is_there()):
+                    self._put()
+                self._is_seen = False
             except CoordinatorError as error:
                 _log.warning("heartbeat.failed", worker=self._worker, error=str(error))
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a worker stands among all, in the order of their keys: each has a share of a stage's tasks."""
+    """Where a worker stands among all, in the order of their keys: those who begin at their own places do not meet."""
 
     before: int = 0
     workers: int = 1
 
-    def share(self, tasks: int) -> range:
-        """Return this worker's share of so many tasks: those who begin with their own do not meet."""
-        before = min(self.before, self.workers - 1)
-        return range(before * tasks // self.workers, (before + 1) * tasks // self.workers)
+    def place(self, count: int) -> float:
+        """Return this worker's own place in a row of so many: from 0 to below `count`."""
+        return min(self.before, self.workers - 1) * count / self.workers
 
 
 class Presence:

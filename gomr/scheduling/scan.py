@@ -13,7 +13,7 @@ from gomr.scheduling.membership import Presence
 from gomr.scheduling.stages import StageView, fold
 from gomr.scheduling.stragglers import Watched, stragglers
 
-FOLD_SECONDS = 2.0  # that a chunk whose tasks are all done is left to whoever committed the last one
+LEFT_SECONDS = 2.0  # that what is complete is left to whoever completed it: a chunk to fold, a stage to close
 
 FREE, DUE, ABANDONED, SLOW = "free", "due", "abandoned", "slow"
 
@@ -30,6 +30,24 @@ class Candidate:
     backup: Item | None = None
 
 
+Said = dict[int, tuple[Found, Found]]
+"""By chunk: its tasks in flight, and those that are done."""
+
+
+def chunk_ranges(at: StageView, chunks: Sequence[int]) -> list[Range]:
+    """Return what to read of some chunks."""
+    ranges = []
+    for chunk in chunks:
+        tasks, done = keys.tasks(at.job, at.stage, chunk), keys.done(at.job, at.stage, chunk)
+        ranges += [Range(tasks, keys.end_of(tasks)), Range(done, keys.end_of(done), keys_only=True)]
+    return ranges
+
+
+def by_chunk(chunks: Sequence[int], found: Sequence[Found]) -> Said:
+    """Return what their `chunk_ranges` say."""
+    return dict(zip(chunks, zip(found[::2], found[1::2], strict=True), strict=True))
+
+
 class Scan:
     """Looks through chunks for one worker. For one thread at a time."""
 
@@ -40,7 +58,8 @@ class Scan:
         self._active = active  # nonces of the tasks in hand
         self._presence = Presence(cluster, lease_seconds)
         self._since: dict[str, dict[tuple[str, int], float]] = {}  # by chunk: (key, revision) -> first seen so when
-        self._complete: dict[str, float] = {}  # by chunk: since when all its tasks are done
+        self._complete: dict[str, float] = {}  # by the prefix of what is complete: since when it has been seen so
+        self._exhausted: set[str] = set()  # chunks in which no task was free: of use only to those who wait
         self._watched: list[tuple[StageView, Watched]] = []  # tasks that others run
         self.due_in_seconds = float("inf")  # until the next waiting task may be tried
 
@@ -48,33 +67,37 @@ class Scan:
         """Begin a look at what is live now; forget what was seen of other jobs."""
         prefixes = tuple(keys.job(job) for job in jobs)
         self._since = {chunk: seen for chunk, seen in self._since.items() if chunk.startswith(prefixes)}
-        self._complete = {chunk: since for chunk, since in self._complete.items() if chunk.startswith(prefixes)}
+        self._complete = {what: since for what, since in self._complete.items() if what.startswith(prefixes)}
+        self._exhausted = {chunk for chunk in self._exhausted if chunk.startswith(prefixes)}
         self._watched = []
         self.due_in_seconds = float("inf")
 
-    def chunks(self, at: StageView, chunks: Sequence[int], own: range) -> list[Candidate]:
+    def is_exhausted(self, at: StageView, chunk: int) -> bool:
+        """Say whether no task of a chunk was free when it was read last: what is open there has been tried before."""
+        return keys.tasks(at.job, at.stage, chunk) in self._exhausted
+
+    def open_tasks(self, at: StageView, said: Said, place: float) -> list[Candidate]:
         """Return the open tasks of some chunks, the best last; fold those of which all tasks are done.
 
-        The best are free, and in this worker's `own` share of the stage.
+        The best are free: those from this `place` among them on, from 0 to 1, up to the next task that is not. Behind
+        it another worker's own begin, which it is coming to soon.
         """
-        ranges = []
-        for chunk in chunks:
-            tasks, done = keys.tasks(at.job, at.stage, chunk), keys.done(at.job, at.stage, chunk)
-            ranges += [Range(tasks, keys.end_of(tasks)), Range(done, keys.end_of(done), keys_only=True)]
-        found = self._cluster.read(*ranges)
         free: list[Candidate] = []
         again: list[Candidate] = []
-        for number, chunk in enumerate(chunks):
-            in_flight, finished = found[2 * number : 2 * number + 2]
+        for chunk, (in_flight, finished) in said.items():
             numbers = at.record.chunk_tasks(chunk)
             if len(finished.items) == len(numbers):
-                self._fold_in_time(at, chunk)
+                if self.is_left(keys.done(at.job, at.stage, chunk)):
+                    fold(self._cluster, at, chunk)
                 continue
             taken = {keys.number_of(item.key) for item in (*in_flight.items, *finished.items)}
-            free += [Candidate(at, chunk, index, FREE) for index in numbers if index not in taken]
+            here = [Candidate(at, chunk, index, FREE) for index in numbers if index not in taken]
+            if not here:
+                self._exhausted.add(keys.tasks(at.job, at.stage, chunk))
+            free += here
             again += self._in_flight(at, chunk, in_flight)
         random.shuffle(again)  # all who look see the same
-        return [*again, *_in_turn(free, own)]
+        return [*again, *reversed(_run(free, int(place * len(free))))]
 
     def slow(self) -> list[Candidate]:
         """Return tasks to run a second time, where nothing else is to be done: those that take far too long."""
@@ -87,14 +110,13 @@ class Scan:
         random.shuffle(found)
         return found
 
-    def _fold_in_time(self, at: StageView, chunk: int) -> None:
-        """Fold a chunk that somebody else should have folded by now."""
+    def is_left(self, complete: str) -> bool:
+        """Say whether something is complete for so long that whoever completed it is not to finish it any more."""
         now = time.monotonic()
-        left = self._complete.setdefault(keys.done(at.job, at.stage, chunk), now) + FOLD_SECONDS - now
-        if left <= 0:
-            fold(self._cluster, at, chunk)
-        else:
+        left = self._complete.setdefault(complete, now) + LEFT_SECONDS - now
+        if left > 0:
             self.due_in_seconds = min(self.due_in_seconds, left)
+        return left <= 0
 
     def _in_flight(self, at: StageView, chunk: int, found: Found) -> list[Candidate]:
         """Return those of the tasks in flight that may be claimed now, and watch the others."""
@@ -133,9 +155,9 @@ class Scan:
         return ABANDONED if is_over else ""
 
 
-def _in_turn(free: list[Candidate], own: range) -> list[Candidate]:
-    """Return free tasks, the best last: from the first of our own share on; where none is, from anywhere on."""
-    first = next((number for number, task in enumerate(free) if task.index in own), None)
-    if first is None:
-        first = random.randrange(len(free) or 1)  # noqa: S311 - spreads workers, hides nothing
-    return [*reversed(free[:first]), *reversed(free[first:])]
+def _run(free: list[Candidate], first: int) -> list[Candidate]:
+    """Return the tasks from `first` on that follow each other without a gap."""
+    end = first + 1
+    while end < len(free) and free[end].index == free[end - 1].index + 1:
+        end += 1
+    return free[first:end]

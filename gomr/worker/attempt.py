@@ -1,6 +1,7 @@
 """One attempt at one task, as the protocol sees it: execute, commit; or say how it failed."""
 
 import time
+from collections.abc import Callable
 from enum import Enum
 
 import structlog
@@ -9,6 +10,7 @@ from gomr.errors import CoordinatorError, Denied, DiskFull, StorageError, Unavai
 from gomr.executables import ExecutableRefused
 from gomr.job.errors import HOST_ERRNOS
 from gomr.scheduling import attempts, keys
+from gomr.scheduling.claims import Bid, Claim
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.executor import Executor, Running
 from gomr.worker.fetch import InputError
@@ -28,9 +30,10 @@ class Next(Enum):
 class AttemptRunner:
     """Runs attempts for the slots of one worker. Safe for several threads."""
 
-    def __init__(self, cluster: Cluster, executor: Executor) -> None:
+    def __init__(self, cluster: Cluster, executor: Executor, next_bid: Callable[[Claim], Bid | None]) -> None:
         self._cluster = cluster
         self._executor = executor
+        self._next_bid = next_bid
 
     def run(self, running: Running) -> Next:
         """Run the attempt to its end; return what to do after it."""
@@ -93,7 +96,8 @@ class AttemptRunner:
     def _attempt(self, running: Running) -> None:
         claim, started = running.claim, time.monotonic()
         done = self._executor.execute(running)
-        ended = attempts.commit(self._cluster, claim, done)
+        running.bid = self._next_bid(claim)
+        ended = attempts.commit(self._cluster, claim, done, running.bid)
         if ended.own_object_useless:
             key = keys.attempt_object(claim.at.job, claim.at.stage, claim.index, claim.record.nonce)
             self._cluster.storage.delete([key])

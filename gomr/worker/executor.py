@@ -5,16 +5,20 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from gomr.model import DoneRecord
-from gomr.scheduling.claims import Claim
+from gomr.scheduling.claims import Bid, Claim
 
 
 @dataclass(slots=True)
 class Running:
-    """A task in hand: set `stop` to end it; `give_back` says whether it is to be given back."""
+    """A task in hand: set `stop` to end it; `give_back` says whether it is to be given back.
+
+    `bid` is for the task that its commit claims along.
+    """
 
     claim: Claim
     stop: threading.Event = field(default_factory=threading.Event)
     give_back: bool = False
+    bid: Bid | None = None
 
 
 class Executor(ABC):

@@ -18,7 +18,7 @@ from gomr.job.version import VERSION
 from gomr.model import JobHead, WorkerRecord
 from gomr.scheduling import keys
 from gomr.scheduling.attempts import give_back
-from gomr.scheduling.claims import Claims
+from gomr.scheduling.claims import Bid, Claim, Claims
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.membership import Membership, new_worker_id
 from gomr.scheduling.status import matches, required
@@ -31,6 +31,7 @@ POLL_SECONDS_MAX = 5.0
 REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials are renewed, policies mended
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
+CHECKED_MAX = 50  # tasks in hand that one transaction asks for: etcd allows 128 operations
 LOOKS_PER_SECOND = 500  # of all idle slots of a cluster together: with thousands of them, each looks less often
 WAKES_PER_SECOND = 2000  # of all slots together, when the queue changes
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
@@ -71,7 +72,7 @@ class Worker:
             self.id, lambda refused: self._membership.update(lambda old: replace(old, refused=refused), now=True)
         )
         self._claims = Claims(cluster, self.id, settings.lease_seconds, self._can_run)
-        self._runner = AttemptRunner(cluster, self._executor)
+        self._runner = AttemptRunner(cluster, self._executor, self._next_bid)
         self.healthy = True
         self.joined = threading.Event()
 
@@ -100,6 +101,7 @@ class Worker:
             self._draining.set()
             self._ended.set()
             watcher.join()
+            self._give_back_not_begun()
             self._membership.leave()
             self._executor.close()
             _log.info("worker.ended", worker=self.id)
@@ -131,6 +133,8 @@ class Worker:
         while not self._draining.is_set():
             try:
                 claim = self._claims.claim(is_idle=is_idle)
+                if claim or self._claims.lookout.is_registered:
+                    self._membership.seen()
                 is_idle = claim is None
                 if claim is None:
                     if self._settings.once and self._claims.lookout.live_jobs == 0:
@@ -159,7 +163,6 @@ class Worker:
         nonce = running.claim.record.nonce
         with self._lock:
             self._running[nonce] = running
-        self._publish_running()
         try:
             if self._draining.is_set():  # told to leave since the claim
                 give_back(self._cluster, running.claim)
@@ -169,6 +172,11 @@ class Worker:
             with self._lock:
                 del self._running[nonce]
             self._claims.release(running.claim)
+            if running.bid:
+                self._claims.settle(running.bid)
+
+    def _next_bid(self, current: Claim) -> Bid | None:
+        return None if self._draining.is_set() else self._claims.next_bid(current)
 
     def _go_on(self, after: Next) -> None:
         """Do what follows from how an attempt went."""
@@ -208,46 +216,60 @@ class Worker:
 
     def _watch(self) -> None:
         """Look at the tasks in hand when the queue changes: their job may have ended. Heartbeats look, too."""
-        revision = 0
+        checked = 0  # the revision at which they were looked at last
         while not self._ended.is_set():
+            with self._lock:
+                claimed = [task.claim.revision for task in self._running.values()]
+            if not claimed:
+                self._ended.wait(WAIT_SECONDS)
+                continue
             try:
                 started = time.monotonic()
-                self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), revision, WAIT_SECONDS)
+                checked = max(checked, min(self._claims.lookout.revision, *claimed))
+                self._cluster.coordinator.wait(keys.QUEUE, keys.end_of(keys.QUEUE), checked, WAIT_SECONDS)
                 if time.monotonic() - started < WAIT_SECONDS * 0.9:
-                    revision = self._cluster.transact((), [Range(keys.CLUSTER)]).revision
                     self._claims.look_again()
-                    self._check_running({*self._running})
-                    self._ended.wait(
-                        JOIN_SECONDS
-                    )  # a coordinator whose waits end for nothing is not asked all the time
+                    checked = max(checked, self._check_running({*self._running}))
+                    self._ended.wait(JOIN_SECONDS)  # where waits end for nothing, it is not asked all the time
             except CoordinatorError as error:
                 _log.debug("watch.failed", error=str(error))
                 self._ended.wait(POLL_SECONDS_MAX)
 
     def _on_beat(self) -> None:
-        """Look at the tasks that were in hand at the last heartbeat, too: a stream of short ones costs nothing."""
+        """Show and check the tasks that were in hand at the last heartbeat: a stream of short ones costs nothing."""
         with self._lock:
             lasting, self._at_last_beat = self._running.keys() & self._at_last_beat, {*self._running}
+            names = [
+                f"{task.claim.at.job}/{task.claim.name}" for nonce, task in self._running.items() if nonce in lasting
+            ]
+        self._membership.update(lambda old: replace(old, running=names))
         self._check_running(lasting)
 
-    def _check_running(self, nonces: Collection[str]) -> None:
-        """Stop tasks whose stage has ended, or that another worker has taken."""
+    def _check_running(self, nonces: Collection[str]) -> int:
+        """Stop tasks whose stage has ended, or that another worker has taken; return at which revision that was so."""
+        revision = 0
         with self._lock:
             running = [task for nonce, task in self._running.items() if nonce in nonces]
-        for task in running:
-            at = task.claim.at
-            own, stage = self._cluster.read(Range(task.claim.key), Range(keys.stage(at.job, at.stage)))
-            kept = own.items and own.items[0].revision == task.claim.revision
-            if not kept or not stage.items or stage.items[0].revision != at.revision:
-                task.stop.set()
+        for first in range(0, len(running), CHECKED_MAX):
+            tasks = running[first : first + CHECKED_MAX]
+            fences = [(task.claim.key, keys.stage(task.claim.at.job, task.claim.at.stage)) for task in tasks]
+            answer = self._cluster.transact((), [Range(key) for pair in fences for key in pair])
+            revision = revision or answer.revision
+            for task, own, stage in zip(tasks, answer.found[::2], answer.found[1::2], strict=True):
+                revisions = [item.revision for item in (*own.items, *stage.items)]
+                if revisions != [task.claim.revision, task.claim.at.revision]:
+                    task.stop.set()
+        return revision
+
+    def _give_back_not_begun(self) -> None:
+        try:
+            for claim in self._claims.not_begun():
+                give_back(self._cluster, claim)
+        except CoordinatorError as error:
+            _log.warning("task.abandoned", error=str(error))
 
     def _stop_running(self) -> None:
         with self._lock:
             for task in self._running.values():
                 task.give_back = True
                 task.stop.set()
-
-    def _publish_running(self) -> None:
-        with self._lock:
-            names = [f"{task.claim.at.job}/{task.claim.name}" for task in self._running.values()]
-        self._membership.update(lambda old: replace(old, running=names))

@@ -19,6 +19,12 @@ class Lease:
     keys: set[str] = field(default_factory=set)
 
 
+def kind_of(key: str) -> str:
+    """Return what a key is of: "h" for a head, "j/t" for a task of a job, and so on."""
+    kind, _, rest = key.partition("/")
+    return f"j/{rest.partition('/')[2][:1]}" if kind == "j" else kind
+
+
 class KeyValue:
     """The truth. Nothing here fails or waits: faults are the network's."""
 

@@ -69,7 +69,7 @@ READS_WHAT_IT_FINDS = """
 READS_HEAD = """\
         Revision(keys.head(at.job), at.head_revision),  # it changes where the job is paused
 """
-TRY, RECORD, COMMIT = "scheduling.claims:Claims._try", "scheduling.claims:Claims._record", "scheduling.attempts:commit"
+RECORD, COMMIT = "scheduling.claims:Claims._record", "scheduling.attempts:commit"
 FOLD, CLOSE = "scheduling.stages:fold", "scheduling.stages:close"
 MUTANTS = (
     _without(
@@ -83,6 +83,7 @@ MUTANTS = (
         "            Version(keys.chunk(at.job, at.stage, candidate.chunk), exists=False),\n",
     ),
     Mutant("take-over-blindly", RECORD, (("= [Revision(key, candidate.item.revision)]", "= []"),)),
+    Mutant("commit-claims-blindly", COMMIT, (("[*compares, *bid.compares]", "[*compares]"),)),
     _without("commit-leaves-backup", COMMIT, "        Delete(claim.backup_key),\n"),
     _without("commit-without-fence", COMMIT, "    Revision(claim.key, claim.revision),\n"),
     _without("commit-into-ended-stage", COMMIT, "    Revision(keys.stage(at.job, at.stage), at.revision),\n"),
@@ -97,10 +98,10 @@ MUTANTS = (
         "worker.attempt:AttemptRunner._attempt",
         (
             (
-                "    ended = attempts.commit(self._cluster, claim, done)\n",
+                "    ended = attempts.commit(self._cluster, claim, done, running.bid)\n",
                 "    try:\n"
                 "        self._cluster.coordinator.transact((), ())\n"
-                "        ended = attempts.commit(self._cluster, claim, done)\n"
+                "        ended = attempts.commit(self._cluster, claim, done, running.bid)\n"
                 "        self._cluster.coordinator.transact((), ())\n"
                 "    except CoordinatorError:\n"
                 "        ended = attempts.Ended(False, own_object_useless=True)\n",
@@ -137,7 +138,6 @@ MUTANTS = (
         "skip-without-fence",
         "scheduling.skipping:skip",
         (("            Revision(claim.key, claim.revision),\n", ""),),
-        is_rare=True,
     ),
     _without("fold-twice", FOLD, "        Version(keys.chunk(at.job, at.stage, chunk), exists=False),\n"),
     _without("fold-stores-nothing", FOLD, "cluster.storage.create(key, data)"),
@@ -163,7 +163,7 @@ MUTANTS = (
             ("            Revision(keys.stage(job, head.stage), stage_revision),\n", ""),
         ),
     ),
-    _without("pause-stops-nobody", TRY, READS_HEAD),
+    _without("pause-stops-nobody", "scheduling.claims:Claims._bid", READS_HEAD),
     _without(
         "submit-without-intent",
         "scheduling.submit:_open_job",
@@ -192,7 +192,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody-folds-for-others",
-        "scheduling.scan:Scan._fold_in_time",
+        "scheduling.scan:Scan.open_tasks",
         (("fold(self._cluster, at, chunk)", "pass"),),
     ),
     Mutant(

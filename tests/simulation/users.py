@@ -13,6 +13,7 @@ from gomr.scheduling.cluster import Cluster
 from tests.simulation.auditor import Auditor
 from tests.simulation.faults import ACTIONS, Faults
 from tests.simulation.kernel import Kernel, Party
+from tests.simulation.keyvalue import kind_of
 from tests.simulation.machine import REQUIRES
 
 PARTITIONS_MAX = 3
@@ -70,11 +71,9 @@ class Users:
 
     def heard(self, key: str) -> None:
         """Hear of a change; perhaps do something about it."""
-        kind, _, rest = key.partition("/")
-        job, _, what = rest.partition("/")
-        if (kind if kind == "h" else f"{kind}/{what[:1]}") in CHANGES and self._faults.happens("user at a change"):
+        if kind_of(key) in CHANGES and self._faults.happens("user at a change"):
             self._faults.counts["(by users at a change)"] += 1
-            self.act(self._kernel.chance.choice([*ACTIONS]), job)
+            self.act(self._kernel.chance.choice([*ACTIONS]), key.split("/")[1])
 
     def _begin(self, name: str, job: str) -> None:
         again = self._kernel.chance.choice(("", job))

@@ -12,6 +12,7 @@ from gomr.errors import ConfigurationError, UnavailableError
 from gomr_loggly.http import request
 
 PAGE_EVENTS = 1000  # the most that one request gives
+EMPTY_PAGES_MAX = 10  # in a row that say there is a next one: whoever follows them for ever sees nothing
 TRIES_MAX = 5  # Loggly limits the rate of searches with 503, and times out with 504
 RETRY_SECONDS_FIRST = 0.5
 
@@ -48,13 +49,18 @@ class Account:
             "size": str(PAGE_EVENTS),
         }
         url = f"{self.address}/apiv2/events/iterate?{urlencode(parameters)}"
+        empty = 0
         while url:
             page = self._page(url)
-            for item in page.get("events", []):
+            events = page.get("events", [])
+            for item in events:
                 yield _event(item)
+            empty = 0 if events else empty + 1
             url = str(page.get("next") or "")
             if url and urlsplit(url)[:2] != urlsplit(self.address)[:2]:
                 raise UnavailableError("Loggly's next page lies on another host; the login is not sent there")
+            if url and empty >= EMPTY_PAGES_MAX:
+                raise UnavailableError(f"Loggly gave {empty} empty pages in a row; ask again later, or for less")
 
     def _page(self, url: str) -> dict[str, Any]:
         status, body = 0, b""
