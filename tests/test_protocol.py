@@ -280,6 +280,25 @@ def test_a_mismatched_pair_of_storage_and_coordinator_is_refused(cluster: Cluste
     empty.close()
 
 
+def test_a_bucket_keeps_its_id_though_the_coordinator_is_emptied_while_a_process_begins(tmp_path: Path) -> None:
+    """The process looks before anybody has written an id, and goes on when another's is in the bucket alone."""
+    storage, empty = FileStorage(tmp_path / "bucket"), SqliteCoordinator(tmp_path / "empty.db")
+    first = Cluster(storage, SqliteCoordinator(tmp_path / "lost.db"))
+
+    class Early(FileStorage):
+        def read(self, *arguments: Any, **options: Any) -> bytes:
+            try:
+                return super().read(*arguments, **options)
+            finally:
+                first.identify()
+
+    with pytest.raises(ConfigurationError):
+        Cluster(Early(tmp_path / "bucket"), empty).identify()
+    assert Cluster(storage, first.coordinator).identify() == first.identify()
+    first.close()
+    empty.close()
+
+
 def test_any_number_of_processes_may_use_a_cluster_first(tmp_path: Path) -> None:
     """Each sees the same id, though the storage's put-if-absent is not relied on."""
     for turn in range(5):

@@ -60,12 +60,10 @@ def commit(cluster: Cluster, claim: Claim, done: DoneRecord, bid: Bid | None = N
     ]
     orelse = [Range(done_key), Range(keys.chunk(at.job, at.stage, claim.chunk))]
     if bid:
-        compares, then, orelse = [*compares, *bid.compares], [*then, bid.put], [*orelse, Range(bid.claim.key)]
+        compares, then, orelse = [*compares, *bid.compares], [*then, bid.put], [*orelse, bid.look]
     answer = cluster.retried(lambda: cluster.coordinator.transact(compares, then, orelse), ORPHAN_SECONDS)
-    if bid and answer.ok:
-        bid.revision = answer.revision
-    elif bid:
-        bid.find(answer.found[2].items)
+    if bid:
+        bid.hear(answer)
         if not bid.revision:
             return commit(cluster, claim, done)
     if answer.ok:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gomr.backends import Compare, Item, Put, Range, Revision, Version
+from gomr.backends import Answer, Compare, Put, Range, Revision, Version
 from gomr.model import ATTEMPT_RUNS, JobHead, TaskRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
@@ -49,7 +49,10 @@ class Claim:
 
 @dataclass(slots=True)
 class Bid:
-    """A claim that is about to be made: what must hold for it. `revision` is 0 until it is made."""
+    """A claim that is about to be made: what must hold for it. `revision` is 0 until it is made.
+
+    Whoever makes it puts `put` where `compares` hold, and reads `look`, as the last, where they do not.
+    """
 
     claim: Claim
     compares: list[Compare]
@@ -60,10 +63,19 @@ class Bid:
         """What makes the claim."""
         return Put(self.claim.key, self.claim.record.to_json())
 
-    def find(self, items: tuple[Item, ...]) -> None:
-        """Note whether a request whose answer was lost has made the claim: `items` are what is at its key."""
+    @property
+    def look(self) -> Range:
+        """What tells whether a request whose answer was lost has made the claim before."""
+        return Range(self.claim.key)
+
+    def hear(self, answer: Answer) -> None:
+        """Note whether the claim is made: by the transaction that was answered so, or by an earlier run of it."""
+        if answer.ok:
+            self.revision = answer.revision
+            return
         nonce = self.claim.record.nonce
-        self.revision = next((item.revision for item in items if TaskRecord.from_json(item.value).nonce == nonce), 0)
+        own = (item.revision for item in answer.found[-1].items if TaskRecord.from_json(item.value).nonce == nonce)
+        self.revision = next(own, 0)
 
 
 class Claims:
@@ -109,11 +121,8 @@ class Claims:
             if not self._candidates or self._candidates[-1].kind != FREE:
                 return None
             candidate = self._candidates.pop()
-        bid = self._bid(candidate)
-        if bid.claim.key != current.task_key:
-            return bid
-        self._active.discard(bid.claim.record.nonce)  # another slot's look was older than our claim
-        return None
+        # Another slot's look may be older than our claim; a transaction changes a key only once.
+        return None if candidate.task_key == current.task_key else self._bid(candidate)
 
     def settle(self, bid: Bid) -> None:
         """Have `claim` return what a bid has won; forget what it has not."""
@@ -150,11 +159,7 @@ class Claims:
 
     def _try(self, bid: Bid) -> Claim | None:
         try:
-            answer = self._cluster.transact(bid.compares, [bid.put], [Range(bid.claim.key)])
-            if answer.ok:
-                bid.revision = answer.revision
-            else:
-                bid.find(answer.found[0].items)
+            bid.hear(self._cluster.transact(bid.compares, [bid.put], [bid.look]))
         finally:
             claim = self._settled(bid)
         return claim
@@ -169,8 +174,7 @@ class Claims:
 
     def _record(self, candidate: Candidate, nonce: str) -> tuple[TaskRecord, list[Compare]]:
         """Return the record of this attempt, and what must hold for it to begin."""
-        at = candidate.at
-        key = keys.task(at.job, at.stage, candidate.chunk, candidate.index)
+        at, key = candidate.at, candidate.task_key
         if candidate.item is None:
             return TaskRecord(ATTEMPT_RUNS, 1, self._worker, nonce), [
                 Version(key, exists=False),

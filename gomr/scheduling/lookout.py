@@ -47,7 +47,7 @@ class Lookout:
         self._refusals = 0  # of the dice, in a row
         self._last: StageView | None = None  # the stage at which the last look ended
         self._ahead: list[int] = []  # chunks of it that the next look reads together with the queue
-        self._seen: Sequence[Found] = ()  # what `_listing` of that stage, and `Scan.ranges` of those chunks, say now
+        self._seen: Sequence[Found] = ()  # what `_listing` of that stage, and `chunk_ranges` of those chunks, say now
         self.revision = 0  # of the last look at the queue: what to wait after
         self.is_registered = False  # whether this worker's own key was there at the last look
         self.live_jobs = 0  # that this worker can run
@@ -176,10 +176,13 @@ class Lookout:
         known = {chunk: said for chunk, said in known.items() if chunk not in folded}
         promising = [chunk for chunk in unfinished if free and not self._scan.is_exhausted(at, chunk)]
         place = self._standing.place(len(promising))
-        order = _in_turn(promising, unfinished, int(place)) if free else _from_anywhere(unfinished)[:BATCH_CHUNKS_MAX]
-        self._last, self._ahead = at, _from_anywhere(unfinished)[:BATCH_CHUNKS_MAX]
+        anywhere = _from_anywhere(unfinished)[:BATCH_CHUNKS_MAX]
+        self._last, self._ahead = at, anywhere
+        order = [] if known else anywhere  # where none is free, only what has been tried before may be open
+        if free:
+            order = _in_turn(promising, unfinished, int(place))
         read = 0
-        for found in self._batches(at, known, order) if free or not known else [known]:
+        for found in self._batches(at, known, order):
             is_own = not read or order[0] in found
             tasks = self._scan.open_tasks(at, found, place % 1 if is_own else random.random())  # noqa: S311 - spreads
             read += len(found)

@@ -29,6 +29,11 @@ class Candidate:
     item: Item | None = None
     backup: Item | None = None
 
+    @property
+    def task_key(self) -> str:
+        """The key of the task's own record."""
+        return keys.task(self.at.job, self.at.stage, self.chunk, self.index)
+
 
 Said = dict[int, tuple[Found, Found]]
 """By chunk: its tasks in flight, and those that are done."""
@@ -92,8 +97,7 @@ class Scan:
                 continue
             taken = {keys.number_of(item.key) for item in (*in_flight.items, *finished.items)}
             here = [Candidate(at, chunk, index, FREE) for index in numbers if index not in taken]
-            if not here:
-                self._exhausted.add(keys.tasks(at.job, at.stage, chunk))
+            (self._exhausted.discard if here else self._exhausted.add)(keys.tasks(at.job, at.stage, chunk))
             free += here
             again += self._in_flight(at, chunk, in_flight)
         random.shuffle(again)  # all who look see the same

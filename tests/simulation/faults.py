@@ -12,7 +12,7 @@ NETWORK = {  # for one request: the chance of it where a seed has this fault at 
     "answer lost": 0.03,
     "pause before request": 0.01,
     "command paused before request": 0.15,
-    "paused until a fence is lost": 0.2,  # at the seed's weak spot alone
+    "paused until a fence is lost": 0.5,  # at the seed's weak spot alone
     "crash before request": 0.004,
     "crash after request": 0.004,
     "crash after effect": 0.004,
@@ -62,6 +62,7 @@ THEMES: tuple[tuple[str, ...], ...] = (  # kinds that a seed may have all of, an
     (),
     ("gc", "second submit", "remove", "cancel", "command paused before request", "all leases lost"),
     ("cancel", "rerun", "pause", "resume", "remove", "user at a change", "command paused before request"),
+    ("worker paused", "pause before request", "task failed", "poisoned record", "answer lost"),
     ("worker paused", "pause before request", "task failed", "poisoned record", "paused until a fence is lost"),
 )
 THEME_FACTOR = 4.0

@@ -19,7 +19,6 @@ class Mutant:
     name: str
     place: str
     edits: tuple[tuple[str, str], ...]
-    is_rare: bool = False  # it shows in fewer than one of some thousand seeds: not looked for in CI
 
     @contextmanager
     def applied(self) -> Iterator[None]:
