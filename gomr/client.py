@@ -15,7 +15,7 @@ import structlog
 from gomr import logs, results
 from gomr.build import Built, build
 from gomr.config import Config
-from gomr.errors import UnavailableError, UsageError, WaitTimeout
+from gomr.errors import UsageError, WaitTimeout
 from gomr.executables import describe, environment, file_digest
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
@@ -121,8 +121,9 @@ class Client:
                 facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", Path(folder)))
                 if file_digest(executable) != digest:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
-            record = self._record(digest, facts, inputs, options or JobOptions())
-            return submit(self.cluster, executable, record, on_upload)
+            chosen = options or JobOptions()
+            record = self._record(digest, facts, inputs, chosen)
+            return submit(self.cluster, executable, record, chosen.idempotency_key, on_upload)
 
     def wait(
         self,
@@ -208,8 +209,7 @@ class Client:
 
     def remove(self, job: str) -> None:
         """Delete an ended job and all its objects."""
-        if not control.remove(self.cluster, job):
-            raise UnavailableError(f"job {job} is being removed, or submitted, by somebody else; try again in a minute")
+        control.remove(self.cluster, job)
 
     def find(self, text: str) -> str:
         """Return the one job whose id is or starts with `text`."""
@@ -264,7 +264,7 @@ class Client:
         name = options.name or str(facts["name"]).lower().strip("_-.") or "job"
         partitions = options.partitions or facts.get("partitions") or partitions_for(sum(item.size for item in inputs))
         return JobRecord(
-            job=new_job_id(name, options.idempotency_key),
+            job=new_job_id(name),
             priority=options.priority,
             backups=options.backups,
             max_skipped=options.max_skipped,

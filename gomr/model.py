@@ -70,6 +70,8 @@ class JobHead(Record):
     created_seconds: float
     requires: dict[str, Any]
     attempts_max: int
+    executable_object: str = ""  # its key in the storage
+    idempotency: str = ""  # the digest of the key that names the job, or ""
     finished_seconds: float = 0.0
     error: dict[str, Any] = field(default_factory=dict)
     rerun: str = ""
@@ -170,7 +172,7 @@ class WorkerRecord(Record):
 class Input:
     """An input as it was at submit; `version` tells whether it changed since.
 
-    `url` is STORED + digest for a copy in the cluster's own storage, and `name` then says what it is a copy of.
+    `url` is STORED + digest/nonce for a copy in the cluster's own storage, and `name` then says what it is a copy of.
     """
 
     url: str

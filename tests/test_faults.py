@@ -15,7 +15,6 @@ from gomr.builtin.process.watch import memory_bytes
 from gomr.client import Client
 from gomr.errors import JobFailed, NotFoundError
 from gomr.options import JobOptions
-from gomr.scheduling import keys
 from tests.conftest import EXAMPLES, JOBS, LEASE_SECONDS, Gomr, RunJob, result_of
 
 INTERRUPTED = str(Path(__file__).parent / "interrupted_worker.py")
@@ -264,7 +263,7 @@ def test_the_cache_stays_below_its_limit(run_job: RunJob, tmp_path: Path) -> Non
 def test_a_damaged_executable_in_the_storage_is_no_task_failure(gomr: Gomr, client: Client) -> None:
     job = submit_words(gomr)
     head, _ = client.cluster.head(job)
-    client.cluster.storage.put(keys.executable(head.executable), b"#!/bin/sh\nexit 1\n")
+    client.cluster.storage.put(head.executable_object, b"#!/bin/sh\nexit 1\n")
     gomr.environment["GOMR_CACHE_DIR"] = str(gomr.folder / "own-cache")
     gomr.worker("--slots", "1")
     until(lambda: any("damaged" in task.error for task in client.tasks(job)), 200)

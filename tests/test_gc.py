@@ -1,28 +1,41 @@
 """gc and rm: what is deleted, and what nobody may delete."""
 
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from gomr.backends import Put, Range
+from gomr.backends import Delete, Range, file_version
 from gomr.errors import NotFoundError, UnavailableError, UsageError
-from gomr.model import RUNNING
+from gomr.executables import file_digest
+from gomr.model import RUNNING, Input
 from gomr.scheduling import attempts, control, gc, keys, status
 from gomr.scheduling.cluster import Cluster
-from gomr.scheduling.submit import submit
+from gomr.scheduling.intents import intended
+from gomr.scheduling.submit import new_job_id, submit
+from gomr.scheduling.uploads import store_file
 from tests.protocol import done, new_record, new_worker, open_job, work
+
+
+def collect_all(cluster: Cluster) -> list[str]:
+    return [garbage.key for garbage in gc.collect(cluster, grace_seconds=0)]
+
+
+def collect_meanwhile(cluster: Cluster, _position: int) -> None:
+    collect_all(cluster)
 
 
 def test_gc_takes_what_nobody_needs_and_leaves_the_rest(cluster: Cluster, executable: Path) -> None:
     job = open_job(cluster, executable, 1)
     claims = new_worker(cluster, "w1")
-    cluster.storage.put("bin/unused", b"x")
+    cluster.storage.put("bin/unused/x", b"x")
     cluster.storage.put("jobs/never-000000000000/job-x.json", b"x")
     claim = claims.claim()
     assert claim
     cluster.storage.put(keys.attempt_object(job, "1-map", 0, "superseded"), b"x")
-    assert {item.key for item in gc.collect(cluster, grace_seconds=0)} == {"bin/unused", "jobs/never-000000000000/"}
-    assert {info.key for info in cluster.storage.list("bin/")} == {keys.executable(claim.at.head.executable)}
+    assert {item.key for item in gc.collect(cluster, grace_seconds=0)} == {"bin/unused/x", "jobs/never-000000000000/"}
+    assert {info.key for info in cluster.storage.list("bin/")} == {claim.at.head.executable_object}
     attempts.commit(cluster, claim, done(claim))
     while cluster.head(job)[0].state == RUNNING:
         work(cluster, claims)
@@ -35,40 +48,85 @@ def test_gc_takes_what_nobody_needs_and_leaves_the_rest(cluster: Cluster, execut
     assert [info.key for info in cluster.storage.list("")] == [keys.CLUSTER_OBJECT, gc.MARKER]
 
 
-def test_gc_and_submit_exclude_each_other(cluster: Cluster, executable: Path) -> None:
-    record = new_record(executable, 1)
-    cluster.storage.put(keys.executable(record.executable), executable.read_bytes())
-    with cluster.lease(60) as lease:
-        cluster.transact((), [Put(keys.intents(record.executable) + "x", b"", lease)])
-        assert list(gc.collect(cluster, grace_seconds=0)) == []
-    with cluster.lease(60) as lease:
-        cluster.transact((), [Put(keys.deletion(record.executable), b"", lease)])
-        assert list(gc.collect(cluster, grace_seconds=0)) == []
-        with pytest.raises(UnavailableError, match="gc is deleting"):
-            submit(cluster, executable, record)
-    assert not submit(cluster, executable, record).executable_uploaded
+def test_gc_leaves_what_a_submit_is_about_to_use(cluster: Cluster, executable: Path) -> None:
+    """From before the upload on until a job names it; and what a submit uses that another has stored."""
+    digest = file_digest(executable)
+    for job in ("test-000000000000", "test-000000000001"):
+        with intended(cluster, job) as intent:
+            on_bytes = partial(collect_meanwhile, cluster)
+            copy = store_file(cluster, intent, executable, keys.executable(digest), digest, on_bytes)
+            cluster.storage.put(keys.job_record(job, "x"), b"x")
+            assert collect_all(cluster) == []
+            assert cluster.storage.read(copy.key) == executable.read_bytes()
+    assert collect_all(cluster) == [copy.key, "jobs/test-000000000001/"]
+    assert submit(cluster, executable, new_record(executable, 1)).executable_uploaded
 
 
-def test_gc_that_was_cut_off_deletes_nothing_more(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mark that is gone protects nobody: a submit may count on the object by now."""
-    cluster.storage.put("bin/unused", b"x")
-    cluster.storage.put("inputs/unused", b"x")
-    monkeypatch.setattr(cluster.coordinator, "keep_lease", lambda _lease, **_options: 0.0)
-    with pytest.raises(UnavailableError, match="was cut off"):
-        list(gc.collect(cluster, grace_seconds=0))
-    monkeypatch.setattr(gc, "_unused", lambda *_: iter(()))
-    with pytest.raises(UnavailableError, match="was cut off"):
-        list(gc.collect(cluster, grace_seconds=0))
-    assert {info.key for info in cluster.storage.list("")} >= {"bin/unused", "inputs/unused"}
+def test_a_submit_that_uses_a_file_while_gc_looks_keeps_it(
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gc has seen no intent and no job by then; the key's revision tells it."""
+    digest = file_digest(executable)
+    with intended(cluster, "test-000000000000") as intent:
+        store_file(cluster, intent, executable, keys.executable(digest), digest, lambda _position: None)
+    opened = []
+
+    def look(_cluster: Cluster, *, with_inputs: bool) -> set[str]:
+        opened.append(submit(cluster, executable, new_record(executable, 1)))
+        return set()
+
+    monkeypatch.setattr(gc, "_used", look)
+    assert collect_all(cluster) == []
+    assert not opened[0].executable_uploaded
+    assert cluster.storage.read(cluster.head(opened[0].job)[0].executable_object) == executable.read_bytes()
 
 
-def test_whoever_hears_of_garbage_may_take_its_time(cluster: Cluster, executable: Path) -> None:
-    """The mark on all inputs does not stand while the caller looks at what was deleted."""
-    for name in ("one", "two"):
-        cluster.storage.put(f"inputs/{name}", b"x")
-    for garbage in gc.collect(cluster, grace_seconds=0):
-        assert garbage.key.startswith("inputs/")
-        assert not cluster.read(Range("g/", "g0", count_only=True))[0].count
+def test_a_deletion_that_comes_late_takes_nothing_from_a_later_submit(cluster: Cluster, executable: Path) -> None:
+    """Not even one that has waited on a sleeping machine for days: no name is used again."""
+    job = open_job(cluster, executable, 1)
+    control.cancel(cluster, job)
+    names = [info.key for info in cluster.storage.list("") if info.key.startswith(("bin/", "jobs/"))]
+    control.remove(cluster, job)
+    collect_all(cluster)
+    later = open_job(cluster, executable, 1)
+    cluster.storage.delete(names)
+    assert cluster.storage.read(cluster.head(later)[0].executable_object) == executable.read_bytes()
+    cluster.job_record(later, cluster.head(later)[0].record_digest)
+
+
+def test_gc_beside_a_coordinator_that_lost_all_deletes_nothing(
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_job(cluster, executable, 1)
+    real = gc._used
+
+    def emptied(_cluster: Cluster, *, with_inputs: bool) -> set[str]:
+        cluster.transact((), [Delete(" ", "~")])
+        return real(cluster, with_inputs=with_inputs)
+
+    monkeypatch.setattr(gc, "_used", emptied)
+    before = [info.key for info in cluster.storage.list("bin/")]
+    with pytest.raises(UnavailableError, match="lost all it held"):
+        collect_all(cluster)
+    assert [info.key for info in cluster.storage.list("bin/")] == before
+
+
+def test_inputs_that_were_copied_go_with_the_last_job_that_reads_them(
+    cluster: Cluster, executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gomr.scheduling.submit.needs_copies", lambda *_: True)
+    path = tmp_path / "in.txt"
+    path.write_text("some lines")
+    found = Input(f"file://{path}", 10, file_version(path.stat()))
+    record = replace(new_record(executable, 1), inputs=[asdict(found)])
+    jobs = [submit(cluster, executable, replace(record, job=new_job_id("test"))).job for _ in range(2)]
+    (stored,) = cluster.storage.list("inputs/")
+    for job in jobs:
+        assert collect_all(cluster) == []
+        control.cancel(cluster, job)
+        control.remove(cluster, job)
+    assert stored.key in collect_all(cluster)
+    assert not cluster.read(Range("o/", "o0", count_only=True))[0].count
 
 
 def test_rm_deletes_an_ended_job_and_only_that(cluster: Cluster, executable: Path) -> None:

@@ -18,7 +18,7 @@ from gomr.model import DONE, FAILED, REDUCE_STAGE, RUNNING, JobHead
 from gomr.scheduling import attempts, control, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks
-from gomr.scheduling.submit import new_job_id, submit
+from gomr.scheduling.submit import submit
 from tests.protocol import done, new_record, new_worker, open_job, work
 
 
@@ -311,12 +311,11 @@ def test_any_number_of_processes_may_use_a_cluster_first(tmp_path: Path) -> None
             one.close()
 
 
-def test_two_submits_of_one_id_make_one_job(cluster: Cluster, executable: Path) -> None:
-    job = new_job_id("test", "key")
+def test_submits_of_one_idempotency_key_make_one_job(cluster: Cluster, executable: Path) -> None:
     outcomes = []
 
     def be_submitter() -> None:
-        outcomes.append(submit(cluster, executable, new_record(executable, 3, job)))
+        outcomes.append(submit(cluster, executable, new_record(executable, 3), "key"))
 
     threads = [threading.Thread(target=be_submitter) for _ in range(6)]
     for thread in threads:
@@ -324,10 +323,11 @@ def test_two_submits_of_one_id_make_one_job(cluster: Cluster, executable: Path) 
     for thread in threads:
         thread.join()
     assert [outcome.attached for outcome in outcomes].count(False) == 1
+    assert len({outcome.job for outcome in outcomes}) == 1
     other = executable.with_name("other")
     other.write_bytes(b"another program")
     with pytest.raises(UsageError, match="another executable"):
-        submit(cluster, other, new_record(other, 3, job))
+        submit(cluster, other, new_record(other, 3), "key")
 
 
 def test_an_executable_that_changes_during_the_upload_is_not_stored(cluster: Cluster, executable: Path) -> None:

@@ -8,7 +8,14 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from gomr.backends import Answer, Compare, Coordinator, Found, Operation, Put, Range, Revision, Storage, Version
-from gomr.errors import ConfigurationError, CoordinatorError, GomrError, NotFound, NotFoundError
+from gomr.errors import (
+    ConfigurationError,
+    CoordinatorError,
+    GomrError,
+    NotFound,
+    NotFoundError,
+    UnavailableError,
+)
 from gomr.model import JobHead, JobRecord, StageRecord
 from gomr.patience import PATIENCE_SECONDS, PatientStorage, patiently
 from gomr.scheduling import keys
@@ -74,6 +81,16 @@ class Cluster:
     ) -> Answer:
         """Run a transaction, again after Unknown: callers make theirs so that a second run recognises the first."""
         return self.retried(lambda: self.coordinator.transact(compares, then, orelse, durable=durable))
+
+    def transact_there(self, compares: Sequence[Compare], then: Sequence[Operation]) -> Answer:
+        """Run a transaction, where the coordinator still carries the cluster's id.
+
+        Raises UnavailableError where it has lost all it held: it knows no job then, and all would look like garbage.
+        """
+        answer = self.transact([Version(keys.CLUSTER, exists=True), *compares], then, [Range(keys.CLUSTER)])
+        if not answer.ok and not answer.found[0].items:
+            raise UnavailableError("the coordinator has lost all it held since this command began; see gomr doctor")
+        return answer
 
     @staticmethod
     def retried(action: Callable[[], T], patience_seconds: float = PATIENCE_SECONDS) -> T:

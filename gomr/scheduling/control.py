@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 
@@ -11,7 +11,6 @@ from gomr.errors import NotFoundError, UsageError
 from gomr.model import CANCELLED, DONE, ENDED, LIVE, OPEN, PAUSED, REMOVING, RUNNING, STOPPED
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
-from gomr.scheduling.marks import Mark, marked
 from gomr.scheduling.stages import queue_entry
 
 DELETE_BATCH = 500
@@ -89,26 +88,16 @@ def rerun(cluster: Cluster, job: str) -> None:
             return
 
 
-def remove(cluster: Cluster, job: str) -> bool:
+def remove(cluster: Cluster, job: str) -> None:
     """Delete an ended job: its objects, then its keys, the head last, so that a half removed job can be removed again.
 
-    Return False where somebody else is at it, or submits it just now. Raises UsageError for a running job,
-    NotFoundError for none.
+    Two may do it at once: job ids are never used again. Raises UsageError for a running job, NotFoundError for none.
     """
-    with marked(cluster, job) as mark:
-        if mark is None:
-            cluster.head(job)
-            return False
-        _remove(cluster, job, mark)
-        return True
-
-
-def _remove(cluster: Cluster, job: str, mark: Mark) -> None:
     while True:
         head, revision = cluster.head(job)
         if head.state in LIVE:
             raise UsageError(f"job {job} is {head.state}; cancel it first: gomr cancel {job}")
-        if head.state == REMOVING:  # by somebody who died over it
+        if head.state == REMOVING:  # by another, or by somebody who died over it
             break
         answer = cluster.transact(
             [Revision(keys.head(job), revision)], [Put(keys.head(job), replace(head, state=REMOVING).to_json())]
@@ -116,22 +105,18 @@ def _remove(cluster: Cluster, job: str, mark: Mark) -> None:
         if answer.ok:
             revision = answer.revision
             break
-    # The head stays until the last object is gone, and no job of the same id can be submitted while it stays. Nor can
-    # one while the mark does: what two who remove a job delete is never a new job's of the same id.
-    delete_objects(cluster, objects_below(cluster, keys.job_folder(job)), mark.keep)
+    delete_objects(cluster, objects_below(cluster, keys.job_folder(job)))
     prefix = keys.job(job)
-    cluster.transact(
-        [Revision(keys.head(job), revision)],
-        [Delete(prefix, keys.end_of(prefix)), Delete(keys.head(job))],
-        durable=True,
-    )
+    then: list[Operation] = [Delete(prefix, keys.end_of(prefix)), Delete(keys.head(job))]
+    if head.idempotency:
+        then.append(Delete(keys.idempotency(head.idempotency)))
+    cluster.transact([Revision(keys.head(job), revision)], then, durable=True)
 
 
-def delete_objects(cluster: Cluster, names: Iterable[str], keep_mark: Callable[[], None] = lambda: None) -> None:
-    """Delete objects batch by batch; `keep_mark` is called before each, and raises where it must not go on."""
+def delete_objects(cluster: Cluster, names: Iterable[str]) -> None:
+    """Delete objects batch by batch."""
     left = iter(names)
     while batch := list(islice(left, DELETE_BATCH)):
-        keep_mark()
         cluster.storage.delete(batch)
 
 

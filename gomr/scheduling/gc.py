@@ -1,25 +1,26 @@
 """Deletes what nobody needs: executables without a job, remains of failed submits and of superseded attempts.
 
-Ages are judged by the storage's own clock: a marker object is written now, and its modification time is "now". What
-somebody is about to use is protected by a leased intent: gc looks for intents in the transaction that marks the object
-as being deleted, and a submit looks for that mark in the transaction that puts its intent (DESIGN.md, "gc").
+Ages are judged by the storage's own clock: a marker object is written now, and its modification time is "now". No name
+of an object is used twice, so that garbage is garbage for ever and no deletion comes too late; what a submit is about
+to use, its intent keeps (DESIGN.md, "gc").
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gomr.backends import ObjectInfo
-from gomr.errors import NotFoundError
+from gomr.backends import Delete, Item, ObjectInfo, Range, Revision
+from gomr.errors import NotFoundError, UsageError
 from gomr.model import DONE, ENDED, REMOVING, STORED, JobHead
 from gomr.planning import COPIES
 from gomr.scheduling import control, keys
 from gomr.scheduling.cluster import Cluster
-from gomr.scheduling.marks import marked
 from gomr.scheduling.stages import finished_tasks
 from gomr.scheduling.status import jobs
+from gomr.scheduling.uploads import held_object
 
 GRACE_SECONDS = 24 * 3600.0  # far beyond any upload; a submit that takes longer keeps its intent alive
 MARKER = "gc/marker"
+NAMES_PER_LOOK = 50  # two ranges each: a transaction of etcd's takes 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,92 +39,107 @@ def collect(
     cluster.identify()
     cluster.storage.put(MARKER, b"")
     before = cluster.storage.stat(MARKER).modified_seconds - grace_seconds
-    known = dict(jobs(cluster))
-    for job, head in known.items():
+    for job, head in jobs(cluster):
         old = head.state in ENDED and head.finished_seconds < before
         if head.state == REMOVING or (results and old):
             if not dry_run and not _removed(cluster, job):
-                continue  # somebody else is at it
+                continue
             yield Garbage(keys.job_folder(job), "removed job" if head.state == REMOVING else f"{head.state} job", 0)
         elif head.state == DONE:
             yield from _superseded(cluster, job, head.stages, before, dry_run)
-    used = {head.executable for _, head in jobs(cluster)}
-    yield from _unused(cluster, "bin/", used, before, dry_run)
-    yield from _unused_inputs(cluster, before, dry_run)
-    yield from _half_submitted(cluster, known, before, dry_run)
+    yield from _unused(cluster, before, dry_run)
+    yield from _half_submitted(cluster, before, dry_run)
 
 
 def _removed(cluster: Cluster, job: str) -> bool:
     try:
-        return control.remove(cluster, job)
-    except NotFoundError:
+        control.remove(cluster, job)
+    except (NotFoundError, UsageError):  # gone, or run again, since it was looked at
         return False
+    return True
 
 
-def _unused(cluster: Cluster, prefix: str, used: set[str], before: float, dry_run: bool) -> Iterator[Garbage]:
-    for info in cluster.storage.list(prefix):
-        digest = info.key.removeprefix(prefix)
-        if digest not in used and info.modified_seconds < before and (dry_run or _delete(cluster, digest, info.key)):
-            yield Garbage(info.key, "executable of no job", info.size)
-
-
-def _unused_inputs(cluster: Cluster, before: float, dry_run: bool) -> Iterator[Garbage]:
-    """Yield the copies of local inputs that no job names. While they are looked through, no submit may use one."""
-    old = [info for info in cluster.storage.list(COPIES) if info.modified_seconds < before]
-    if not old:
-        return
-    garbage: list[Garbage] = []  # told only after the mark is gone: who hears of it may take its time
-    with marked(cluster, keys.INPUTS_INTENT) as mark:
-        if mark is not None:
-            used: set[str] = set()
-            for job, head in jobs(cluster):
-                if head.state != REMOVING:
-                    mark.keep()
-                    record = cluster.job_record(job, head.record_digest)
-                    used |= {item["url"].removeprefix(STORED) for item in record.inputs}
-            unused = [info for info in old if info.key.removeprefix(COPIES) not in used]
+def _unused(cluster: Cluster, before: float, dry_run: bool) -> Iterator[Garbage]:
+    """Yield the executables and the copies of inputs that no job uses, and no submit is about to use."""
+    old: dict[str, list[ObjectInfo]] = {}
+    for folder in (keys.EXECUTABLES, COPIES):
+        for info in cluster.storage.list(folder):
+            if info.modified_seconds < before:
+                old.setdefault(info.key.rpartition("/")[0], []).append(info)
+    free = dict(_without_intent(cluster, list(old)))
+    used = _used(cluster, with_inputs=any(name.startswith(COPIES) for name in free))  # now: after the intents
+    for name, holder in free.items():
+        for info in old[name]:
+            if info.key in used or not (dry_run or _let_go(cluster, info.key, holder)):
+                continue
             if not dry_run:
-                control.delete_objects(cluster, [info.key for info in unused], mark.keep)
-            garbage = [Garbage(info.key, "input of no job", info.size) for info in unused]
-    yield from garbage
+                cluster.storage.delete([info.key])
+            yield Garbage(info.key, f"{'input' if name.startswith(COPIES) else 'executable'} of no job", info.size)
 
 
-def _half_submitted(cluster: Cluster, known: dict[str, JobHead], before: float, dry_run: bool) -> Iterator[Garbage]:
-    """Yield the objects of jobs that the coordinator does not know, and records that another submit's won against."""
-    newest: dict[str, float] = {}
-    records: list[ObjectInfo] = []
+def _without_intent(cluster: Cluster, names: Sequence[str]) -> Iterator[tuple[str, Item | None]]:
+    """Yield each name that no submit is about to use, with the key that says which object holds its bytes.
+
+    Each with its intents at one moment: whoever has used it before has opened a job by now, or never will; whoever
+    comes to use it later changes that key.
+    """
+    for start in range(0, len(names), NAMES_PER_LOOK):
+        batch = names[start : start + NAMES_PER_LOOK]
+        look = []
+        for name in batch:
+            intents = keys.intents(name)
+            look += [Range(keys.holder(name)), Range(intents, keys.end_of(intents), count_only=True)]
+        found = cluster.read(*look)
+        for name, holders, intended in zip(batch, found[::2], found[1::2], strict=True):
+            if not intended.count:
+                yield name, holders.items[0] if holders.items else None
+
+
+def _used(cluster: Cluster, *, with_inputs: bool) -> set[str]:
+    """Return the keys of the objects that jobs use now."""
+    used: set[str] = set()
+    for job, head in jobs(cluster):
+        used.add(head.executable_object)
+        if with_inputs and head.state != REMOVING:
+            used |= _inputs_of(cluster, job, head)
+    cluster.transact_there([], [])  # it knew all jobs until here
+    return used
+
+
+def _inputs_of(cluster: Cluster, job: str, head: JobHead) -> set[str]:
+    """Return the keys of the copies that a job reads; none where it was removed meanwhile."""
+    try:
+        record = cluster.job_record(job, head.record_digest)
+    except NotFoundError:
+        if any(other == job and now.state != REMOVING for other, now in jobs(cluster)):
+            raise
+        return set()
+    return {COPIES + item["url"].removeprefix(STORED) for item in record.inputs if item["url"].startswith(STORED)}
+
+
+def _let_go(cluster: Cluster, key: str, holder: Item | None) -> bool:
+    """Have no submit use an object any more; return False where one has come to use it since its holder was read."""
+    if holder is None or held_object(holder) != key:
+        return True
+    return cluster.transact([Revision(holder.key, holder.revision)], [Delete(holder.key)]).ok
+
+
+def _half_submitted(cluster: Cluster, before: float, dry_run: bool) -> Iterator[Garbage]:
+    """Yield the folders of jobs that never opened, or were removed while something was still being written."""
+    found: dict[str, list[ObjectInfo]] = {}
     for info in cluster.storage.list("jobs/"):
-        job, name = info.key.split("/")[1:3]
-        newest[job] = max(newest.get(job, 0.0), info.modified_seconds)
-        is_record = name.startswith("job-") and job in known and info.modified_seconds < before
-        if is_record and info.key != keys.job_record(job, known[job].record_digest):
-            records.append(info)
-    for job, modified_seconds in newest.items():
-        if job in known or modified_seconds >= before:
+        found.setdefault(info.key.split("/")[1], []).append(info)
+    for job, objects in found.items():
+        if max(info.modified_seconds for info in objects) >= before:
             continue
         folder = keys.job_folder(job)
-        if dry_run or _delete(cluster, job, folder):
-            yield Garbage(folder, "job that was never submitted whole", 0)
-    for info in records:
-        if _delete_record(cluster, info.key, dry_run):
-            yield Garbage(info.key, "record of a submit that found the job there", info.size)
-
-
-def _delete_record(cluster: Cluster, key: str, dry_run: bool) -> bool:
-    """Delete a job's record unless its head names it; return whether it did, or would."""
-    job = key.split("/")[1]
-    with marked(cluster, job) as mark:
-        if mark is None:
-            return False
-        try:
-            head, _ = cluster.head(job)
-        except NotFoundError:
-            return False  # removed meanwhile
-        if key == keys.job_record(job, head.record_digest):
-            return False
+        intents = keys.intents(folder.rstrip("/"))
+        look = [Range(keys.head(job)), Range(intents, keys.end_of(intents), count_only=True)]
+        if any(there.count for there in cluster.transact_there([], look).found):
+            continue
         if not dry_run:
-            control.delete_objects(cluster, [key], mark.keep)
-    return True
+            control.delete_objects(cluster, [info.key for info in objects])
+        yield Garbage(folder, "job that was never submitted whole", 0)
 
 
 def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dry_run: bool) -> Iterator[Garbage]:
@@ -142,17 +158,3 @@ def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dr
                 if not dry_run:
                     cluster.storage.delete([info.key])
                 yield Garbage(info.key, reason, info.size)
-
-
-def _delete(cluster: Cluster, name: str, key: str) -> bool:
-    """Delete an object, or a folder, unless somebody is about to use it or a job has come to use it meanwhile."""
-    with marked(cluster, name) as mark:
-        if mark is None:
-            return False
-        # Whoever opened a job before the mark stood is seen here; nobody can begin to while it stands.
-        if any(name in (job, head.executable) for job, head in jobs(cluster)):
-            return False
-        mark.lingers = not key.endswith("/")  # an executable may be stored again by that name; what jobs write is not
-        names = control.objects_below(cluster, key) if key.endswith("/") else [key]
-        control.delete_objects(cluster, names, mark.keep)
-    return True

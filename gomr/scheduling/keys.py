@@ -1,8 +1,9 @@
 """The keys of the coordinator and of the storage: the only place that spells them.
 
 Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `h/<job>` heads of all jobs;
-`i/<name>/<nonce>` leased intents to use an object; `g/<name>` leased marks of objects that gc is deleting;
-`f/<job>/<nonce>` leased followers of a job's logs; below `j/<job>/` stages `s/<stage>`, tasks in flight `t/`, their
+`o/<name>` the object that holds the bytes of an executable or an input; `i/<name>/<nonce>` leased intents of submits to
+use what no job names yet; `n/<digest>` the job that an idempotency key names; `f/<job>/<nonce>` leased followers of a
+job's logs; below `j/<job>/` stages `s/<stage>`, tasks in flight `t/`, their
 backups `b/`, done `d/`, chunks folded `c/`, dead letters `x/`, and
 the count of records given up `k`.
 """
@@ -17,7 +18,7 @@ HEADS = "h/"
 CLUSTER = "cluster"
 PRIORITY_MAX = 9
 CLUSTER_OBJECT = "cluster.json"
-INPUTS_INTENT = "inputs"  # one for all of them: a submit may use thousands
+EXECUTABLES = "bin/"
 JOB_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}-[0-9a-f]{12}")
 
 
@@ -37,13 +38,18 @@ def queue(job_id: str, priority: int) -> str:
 
 
 def intents(name: str) -> str:
-    """Return the prefix of the keys that protect an object about to be used."""
+    """Return the prefix of the keys that keep gc from what is about to be used: a folder of the storage."""
     return f"i/{name}/"
 
 
-def deletion(name: str) -> str:
-    """Return the key that says gc is deleting an object."""
-    return f"g/{name}"
+def holder(name: str) -> str:
+    """Return the key that says which object holds the bytes of an executable or an input."""
+    return f"o/{name}"
+
+
+def idempotency(digest: str) -> str:
+    """Return the key of the job that an idempotency key names, by the digest of that key."""
+    return f"n/{digest}"
 
 
 def followers(job_id: str) -> str:
@@ -127,12 +133,12 @@ def number_of(key: str) -> int:
 
 
 def executable(digest: str) -> str:
-    """Return the storage key of an executable."""
-    return f"bin/{digest}"
+    """Return the folder in the storage of the objects that may hold an executable."""
+    return f"{EXECUTABLES}{digest}"
 
 
 def stored_input(digest: str) -> str:
-    """Return the storage key of an input that was copied at submit."""
+    """Return the folder in the storage of the objects that may hold a copied input."""
     return f"{COPIES}{digest}"
 
 
@@ -142,7 +148,7 @@ def job_folder(job_id: str) -> str:
 
 
 def job_record(job_id: str, digest: str) -> str:
-    """Return the storage key of a job's full record, named by its content: two submits of one id do not mix."""
+    """Return the storage key of a job's full record, named by its content."""
     return f"jobs/{job_id}/job-{digest}.json"
 
 

@@ -4,21 +4,31 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gomr.backends import COPY_BYTES, file_version
+from gomr.backends import COPY_BYTES, Compare, Item, Put, Range, Revision, Version, file_version
 from gomr.errors import NotFound, UsageError
 from gomr.executables import file_digest
 from gomr.model import STORED, Input
+from gomr.planning import COPIES
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.intents import Intent
 
 LOCAL = "file://"
 UPLOADS_MAX = 8  # inputs on their way at a time
 
 OnUpload = Callable[[int, int], None]
 """Called with the bytes of local inputs that are on their way or stored by now, and of all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The object that holds a file's bytes; `is_new` where this submit has uploaded it."""
+
+    key: str
+    is_new: bool
 
 
 def needs_copies(cluster: Cluster, inputs: Sequence[Input]) -> bool:
@@ -42,29 +52,59 @@ class Meter:
             self._on_upload(sum(self._positions.values()), self._total)
 
 
-def store_inputs(cluster: Cluster, inputs: Sequence[Input], on_upload: OnUpload) -> list[Input]:
+def store_inputs(cluster: Cluster, intent: Intent, inputs: Sequence[Input], on_upload: OnUpload) -> list[Input]:
     """Store the local ones of `inputs`, each once by its digest; return what stands for them in the job.
 
     Raises UsageError where one changed since it was found.
     """
     meter = Meter(sum(item.size for item in inputs if _is_local(item)), on_upload)
     with ThreadPoolExecutor(UPLOADS_MAX, "upload") as pool:
-        return list(pool.map(lambda item: _stored(cluster, item, meter), inputs))
+        return list(pool.map(lambda item: _stored(cluster, intent, item, meter), inputs))
 
 
-def store_file(cluster: Cluster, path: Path, key: str, digest: str, on_bytes: Callable[[int], None]) -> bool:
-    """Store a file, unless an object of its size is there under `key`; return whether it was stored now.
+def store_file(
+    cluster: Cluster, intent: Intent, path: Path, name: str, digest: str, on_bytes: Callable[[int], None]
+) -> Copy:
+    """Store a file below the folder `name`, unless an object holds its bytes already; have the intent cover it.
 
     `on_bytes` hears how many bytes are on their way. Raises UsageError where the file has another digest by now.
     """
-    size = path.stat().st_size
-    try:
-        if cluster.storage.stat(key).size == size:
+    size, own = path.stat().st_size, f"{name}/{intent.nonce}"
+    look, is_uploaded = Range(keys.holder(name)), False
+    found = cluster.read(look)[0].items
+    while True:  # each further time because another submit, or gc, got ahead
+        compares: list[Compare] = [intent.stands, Version(look.key, exists=bool(found))]
+        compares += [Revision(look.key, item.revision) for item in found]
+        key = held_object(found[0]) if found else ""
+        if not (key and _is_there(cluster, key, size)):
+            if not is_uploaded:
+                intent.cover(name)
+                _upload(cluster, path, own, digest, on_bytes)
+                is_uploaded = True
+            key = own
+        # Written where the object stays the same, too: its new revision tells gc that somebody uses it again.
+        value = f"{key} {intent.nonce}".encode()
+        answer = cluster.transact(compares, [Put(look.key, value), intent.covering(name)], [look])
+        found = answer.found[0].items if answer.found else ()
+        if answer.ok or (found and found[0].value == value):  # by a run of it whose answer was lost
             on_bytes(size)
-            return False
-    except NotFound:
-        pass
+            return Copy(key, is_new=key == own)
+        intent.check()
 
+
+def held_object(holder: Item) -> str:
+    """Return the object that a holder's key names; who came to use it last follows there."""
+    return holder.value.decode().partition(" ")[0]
+
+
+def _is_there(cluster: Cluster, key: str, size: int) -> bool:
+    try:
+        return cluster.storage.stat(key).size == size
+    except NotFound:
+        return False  # deleted by hand
+
+
+def _upload(cluster: Cluster, path: Path, key: str, digest: str, on_bytes: Callable[[int], None]) -> None:
     def upload() -> None:
         read, position = hashlib.sha256(), 0
         with path.open("rb") as file, cluster.storage.write(key) as writer:
@@ -77,18 +117,18 @@ def store_file(cluster: Cluster, path: Path, key: str, digest: str, on_bytes: Ca
                 raise UsageError(f"{path} changed while it was uploaded; submit again")
 
     cluster.retried(upload)
-    return True
 
 
-def _stored(cluster: Cluster, item: Input, meter: Meter) -> Input:
+def _stored(cluster: Cluster, intent: Intent, item: Input, meter: Meter) -> Input:
     if not _is_local(item):
         return item
     path = Path(item.url.removeprefix(LOCAL))
     digest = file_digest(path, lambda _position: meter.moved(item.url, 0))  # a large one takes its time: meter it
     if file_version(path.stat()) != item.version:  # its splits were cut from other bytes
         raise UsageError(f"{path} changed while the job was submitted; submit again")
-    store_file(cluster, path, keys.stored_input(digest), digest, lambda position: meter.moved(item.url, position))
-    return replace(item, url=f"{STORED}{digest}", version=digest, name=item.url)
+    name = keys.stored_input(digest)
+    copy = store_file(cluster, intent, path, name, digest, lambda position: meter.moved(item.url, position))
+    return replace(item, url=f"{STORED}{copy.key.removeprefix(COPIES)}", version=digest, name=item.url)
 
 
 def _is_local(item: Input) -> bool:

@@ -12,7 +12,6 @@ import structlog
 
 from gomr.errors import NotFound, StorageError
 from gomr.executables import file_digest
-from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 
 _log = structlog.get_logger("gomr")
@@ -36,8 +35,8 @@ class ExecutableCache:
         folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def use(self, digest: str) -> Iterator[Path]:
-        """Yield the path of the executable, fetched where it is missing or does not match its digest.
+    def use(self, digest: str, key: str) -> Iterator[Path]:
+        """Yield the path of the executable, fetched from `key` where it is missing or does not match its digest.
 
         Raises ExecutableLost where the storage's copy does not match it either.
         """
@@ -47,7 +46,7 @@ class ExecutableCache:
             while not self._is_good(digest, path):
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not self._is_good(digest, path):
-                    self._fetch(digest, path)
+                    self._fetch(digest, key, path)
                 fcntl.flock(lock, fcntl.LOCK_SH)
             os.utime(lock)
             yield path
@@ -103,23 +102,23 @@ class ExecutableCache:
             self._checked[digest] = identity
         return True
 
-    def _fetch(self, digest: str, path: Path) -> None:
+    def _fetch(self, digest: str, key: str, path: Path) -> None:
         shutil.rmtree(path.parent, ignore_errors=True)  # what was unpacked from a damaged file goes too
         path.parent.mkdir(parents=True)
         temporary = path.with_name("fetching")
-        if not self._download(digest, temporary) and not self._download(digest, temporary):
+        if not self._download(digest, key, temporary) and not self._download(digest, key, temporary):
             raise ExecutableLost(f"the storage's copy of executable {digest} is damaged: its digest does not match")
         temporary.chmod(0o755)
         temporary.rename(path)
         _log.info("cache.fetched", digest=digest, size=path.stat().st_size)
         self.evict()
 
-    def _download(self, digest: str, path: Path) -> bool:
+    def _download(self, digest: str, key: str, path: Path) -> bool:
         """Fetch the executable; return whether it has its digest. Raises ExecutableLost where there is none."""
         read = hashlib.sha256()
         try:
             with path.open("wb") as file:
-                for data in self._cluster.storage.chunks(keys.executable(digest)):
+                for data in self._cluster.storage.chunks(key):
                     read.update(data)
                     file.write(data)
         except NotFound as error:

@@ -31,8 +31,8 @@ class Executables:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def use(self, digest: str) -> Iterator[Path]:
-        """Yield the path of an executable that has answered `describe` on this machine.
+    def use(self, digest: str, key: str) -> Iterator[Path]:
+        """Yield the path of an executable, stored under `key`, that has answered `describe` on this machine.
 
         Raises ExecutableRefused for one that does not start here: the machine's refusal, never a task's failure.
         """
@@ -40,9 +40,9 @@ class Executables:
             if digest in self._refused:
                 raise ExecutableRefused(self._refused[digest])
             if digest not in self._tried:
-                self._try(digest)
+                self._try(digest, key)
                 self._tried.add(digest)
-        with self._cache.use(digest) as path:
+        with self._cache.use(digest, key) as path:
             yield path
 
     def pex_root(self, digest: str) -> Path:
@@ -64,10 +64,10 @@ class Executables:
         self._on_refusal(dict(self._refused))
         _log.error("executable.refused", digest=digest, reason=reason, next="its jobs are left to other workers")
 
-    def _try(self, digest: str) -> None:
+    def _try(self, digest: str, key: str) -> None:
         """Have the executable describe itself; where it does not, fetch and unpack it anew once."""
         for last in (False, True):
-            with self._cache.use(digest) as path:
+            with self._cache.use(digest, key) as path:
                 try:
                     describe(path, environment(self.pex_root(digest), path.parent), self._user)
                     return

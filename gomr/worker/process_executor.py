@@ -79,7 +79,7 @@ class ProcessExecutor(Executor):
         claim = running.claim
         at, started = claim.at, time.monotonic()
         record = self._jobs.record(at)
-        with self._executables.use(at.head.executable) as executable:
+        with self._executables.use(at.head.executable, at.head.executable_object) as executable:
             pieces = self._pieces(claim, record, scratch)
             fetched = time.monotonic()
             outcome = self._run_process(running, record, executable, pieces, scratch)

@@ -151,7 +151,7 @@ def _compare(machines: Machines, job: str, folder: Path, report: Report) -> Iter
 
 def leftovers(machines: Machines, coordinator: Coordinator) -> Iterator[str]:
     """Yield what is left in the storage and in etcd that should not be, once gc has run."""
-    leased = [Range(prefix, keys.end_of(prefix), count_only=True) for prefix in ("i/", "g/", "f/")]
+    leased = [Range(prefix, keys.end_of(prefix), count_only=True) for prefix in ("i/", "f/")]
     deadline = time.monotonic() + LEASE_SECONDS_MAX
     while any(found.count for found in coordinator.transact((), leased).found) and time.monotonic() < deadline:
         time.sleep(1.0)
@@ -160,7 +160,7 @@ def leftovers(machines: Machines, coordinator: Coordinator) -> Iterator[str]:
         yield f"gc failed: {done.stderr[-300:]}"
     storage = Plugins().open_storage(urls.parse(machines.seaweed.url))
     try:
-        for prefix in (keys.QUEUE, "i/", "g/", "f/"):
+        for prefix in (keys.QUEUE, "i/", "f/"):
             count = coordinator.transact((), [Range(prefix, keys.end_of(prefix), count_only=True)]).found[0].count
             if count:
                 yield f"{count} keys {prefix} are left in etcd"

@@ -9,9 +9,9 @@ from importlib import import_module
 from itertools import count
 from typing import Any
 
-from gomr.scheduling import marks, submit
+from gomr.scheduling import intents
 
-LEFT_SECONDS = 15.0  # for which the intent or the mark of a command that died stands; a user's stand for five minutes
+LEFT_SECONDS = 15.0  # for which the intent of a command that died stands; a user's stands for five minutes
 BEFORE, AFTER = "before", "after"
 WORKER_POINTS = {
     "before a claim": ("gomr.scheduling.claims:Claims._try", BEFORE),
@@ -28,7 +28,7 @@ WORKER_POINTS = {
     "at a heartbeat": ("gomr.scheduling.membership:Membership._is_there", BEFORE),
 }
 SUBMIT_POINTS = {
-    "after the intent": ("gomr.scheduling.submit:Intent.__init__", AFTER),
+    "after the intent": ("gomr.scheduling.intents:Intent.__init__", AFTER),
     "before the job opens": ("gomr.scheduling.submit:_open_job", BEFORE),
     "after the job opens": ("gomr.scheduling.submit:_open_job", AFTER),
 }
@@ -67,7 +67,7 @@ def _doomed(function: Callable[..., Any], when: str, nth: int) -> Callable[..., 
 
 
 if __name__ == "__main__":
-    submit.INTENT_SECONDS = marks.DELETION_SECONDS = LEFT_SECONDS
+    intents.INTENT_SECONDS = LEFT_SECONDS
     doom(sys.argv[1], int(sys.argv[2]))
     sys.argv[1:3] = []
     import_module("gomr.cli.main").main()

@@ -124,6 +124,8 @@ class Auditor:
         parts = key.split("/")
         if parts[0] == "h":
             self._check_head(parts[1], before, after)
+        if parts[0] == "n" and before and after:
+            self._expect(before.value == after.value, f"{key}: names {after.value!r}, and {before.value!r} is there")
         if parts[0] != "j":
             return
         job, kind = parts[1], parts[2]
@@ -151,7 +153,7 @@ class Auditor:
         if old is not None:
             self._expect(head.state in HEAD_MOVES[old], f"{job}: from {old} to {head.state}")
         if head.state == RUNNING:
-            self._expect(keys.executable(head.executable) in self._bucket.objects, f"{job}: opened without executable")
+            self._expect(head.executable_object in self._bucket.objects, f"{job}: opened without executable")
             record = keys.job_record(job, head.record_digest)
             self._expect(record in self._bucket.objects, f"{job}: opened without its record")
         elif head.state == DONE:
@@ -244,7 +246,7 @@ class Auditor:
         folder, _, rest = key.partition("/")
         heads = self._heads if self.emptied else {job: head for job in self.jobs() if (head := self.head(job))}
         if folder == "bin":
-            users = [job for job, head in heads.items() if head.executable == rest and head.state != REMOVING]
+            users = [job for job, head in heads.items() if head.executable_object == key and head.state != REMOVING]
             if users:
                 self.violations.append(f"the executable of {users} was deleted")
         elif folder == "jobs":

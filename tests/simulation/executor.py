@@ -59,7 +59,7 @@ class SimulatedExecutor(Executor):
         record = self._jobs.record(claim.at)
         if self._faults.happens("executable refused"):
             raise ExecutableRefused("it does not start on the simulated machine")
-        self._cluster.storage.stat(keys.executable(claim.at.head.executable))
+        self._cluster.storage.stat(claim.at.head.executable_object)
         data, blocks = self._map(record, claim.index, claim.record.nonce)
         if claim.at.stage != MAP_STAGE:
             data, blocks = self._reduce(running), []

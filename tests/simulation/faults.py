@@ -23,6 +23,7 @@ STORAGE = {
     "storage did it and failed": 0.03,
     "upload torn": 0.05,
     "upload late": 0.03,
+    "deletion late": 0.05,
 }
 TASK = {
     "task failed": 0.15,
@@ -60,14 +61,27 @@ ACTIONS = {
 THEMES: tuple[tuple[str, ...], ...] = (  # kinds that a seed may have all of, and often
     (),
     (),
-    ("gc", "second submit", "remove", "cancel", "command paused before request", "all leases lost"),
+    ("gc", "second submit", "remove", "cancel", "command paused before request", "all leases lost", "deletion late"),
     ("cancel", "rerun", "pause", "resume", "remove", "user at a change", "command paused before request"),
     ("worker paused", "pause before request", "task failed", "poisoned record", "answer lost"),
     ("worker paused", "pause before request", "task failed", "poisoned record", "paused until a fence is lost"),
 )
 THEME_FACTOR = 4.0
-WEAK_SPOTS = ("j/t", "j/d", "j/b", "j/c", "j/s", "j/k", "h", "q", "g", "i")  # kinds of keys that a transaction writes
+WEAK_SPOTS = (
+    "j/t",
+    "j/d",
+    "j/b",
+    "j/c",
+    "j/s",
+    "j/k",
+    "h",
+    "q",
+    "o",
+    "n",
+    "i",
+)  # kinds of keys that a transaction writes
 EMPTIED_SHARE = 0.02  # of the seeds: the coordinator loses all it holds
+VERY_LATE_SECONDS_MAX = 120.0  # as long as what a seed is about: a deletion may come at any later time
 LATE_SECONDS_MAX = 25.0  # past a lease and past the deadline of a request
 
 
@@ -108,6 +122,12 @@ class Faults:
     def late_seconds(self) -> float:
         """Return how late a request shall arrive that is late."""
         seconds = self.kernel.chance.uniform(0.0, LATE_SECONDS_MAX)
+        self.last_arrival = max(self.last_arrival, self.kernel.now + seconds)
+        return seconds
+
+    def very_late_seconds(self) -> float:
+        """Return how late a request shall arrive that no time-out bounds."""
+        seconds = self.kernel.chance.uniform(0.0, VERY_LATE_SECONDS_MAX)
         self.last_arrival = max(self.last_arrival, self.kernel.now + seconds)
         return seconds
 

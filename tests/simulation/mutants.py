@@ -163,26 +163,37 @@ MUTANTS = (
         ),
     ),
     _without("pause-stops-nobody", "scheduling.claims:Claims._bid", READS_HEAD),
-    _without(
-        "submit-without-intent",
+    _without("submit-without-intent", "scheduling.submit:_open_job", ", intent.stands"),
+    Mutant(
+        "submits-of-one-key-make-two-jobs",
         "scheduling.submit:_open_job",
-        ", *(Version(key, exists=True) for key in intent.keys)",
+        (("    compares.append(Version(keys.idempotency(head.idempotency), exists=False))\n", "    pass\n"),),
     ),
     Mutant(
-        "submit-ignores-marks",
-        "scheduling.submit:Intent.__init__",
-        ((", *(Version(keys.deletion(name), exists=False) for name in names)", ""),),
+        "upload-without-intent",
+        "scheduling.uploads:store_file",
+        (("                intent.cover(name)\n", ""),),
     ),
-    _without(
-        "gc-works-beside-an-emptied-coordinator",
-        "scheduling.marks:marked",
-        ", Version(keys.CLUSTER, exists=True)",
-    ),
-    _without("gc-ignores-intents", "scheduling.marks:marked", " and not users.count"),
     Mutant(
-        "gc-looks-only-once",
-        "scheduling.gc:_delete",
-        (("any(name in (job, head.executable) for job, head in jobs(cluster))", "False"),),
+        "used-again-without-a-word",
+        "scheduling.uploads:store_file",
+        (("Put(look.key, value)", "*([Put(look.key, value)] if is_uploaded else [])"),),
+    ),
+    Mutant(
+        "names-are-used-again",
+        "scheduling.uploads:store_file",
+        (('f"{name}/{intent.nonce}"', 'f"{name}/0"'),),
+    ),
+    _without("gc-works-beside-an-emptied-coordinator", "scheduling.gc:_used", "cluster.transact_there([], [])"),
+    Mutant("gc-ignores-intents", "scheduling.gc:_without_intent", (("if not intended.count:", "if True:"),)),
+    Mutant("gc-lets-go-blindly", "scheduling.gc:_let_go", (("Revision(holder.key, holder.revision)", ""),)),
+    Mutant(
+        "gc-looks-at-jobs-first",
+        "scheduling.gc:_unused",
+        (
+            ("    free = dict(", "    used = _used(cluster, with_inputs=False)\n    free = dict("),
+            ("    used = _used(cluster, with_inputs=any(name.startswith(COPIES) for name in free))", "    pass"),
+        ),
     ),
     Mutant(
         "lost-claim-is-kept",

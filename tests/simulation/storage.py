@@ -58,6 +58,10 @@ class Bucket:
                     heard(key)
         return True
 
+    def depart(self, keys: Iterable[str]) -> None:
+        """Delete objects that nobody waits for any more."""
+        self.delete(keys)
+
     def list(self, prefix: str) -> list[ObjectInfo]:
         """Return the objects below a prefix."""
         return [self.stat(key) for key in sorted(self.objects) if key.startswith(prefix)]
@@ -91,6 +95,8 @@ class SimulatedStorage(Storage):
 
     def delete(self, keys: Iterable[str]) -> None:
         names = [*keys]
+        if self._server.faults.happens("deletion late"):  # and again in time
+            self._kernel.after(self._server.faults.very_late_seconds(), lambda: self._truth.depart(names))
         self._ask("delete", lambda: self._truth.delete(names))
 
     def upload(self, key: str, data: bytes) -> None:

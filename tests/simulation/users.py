@@ -35,7 +35,7 @@ class Users:
         self._open_cluster = open_cluster
         self._sizes = kernel.chance.choice(((1, 3, 8, 9, 20), (1, 2, 3)))
         self._command_count = 0
-        self._job_count = 0
+        self._keys: dict[str, str] = {}  # the idempotency key of each job that was submitted with one
         self.commands: dict[Party, None] = {}  # that run
         self.submitted: set[str] = set()  # acknowledged
         self.removed: Counter[str] = Counter()  # how many have, or may have, or are about to
@@ -101,10 +101,12 @@ class Users:
         self._kernel.spawn(party, act)
 
     def _submit(self, cluster: Cluster, again: str = "") -> None:
+        """Submit a job, or `again` a second time, where it has an idempotency key."""
         chance = self._kernel.chance
+        idempotency_key = self._keys.get(again, "") or chance.choice(("", chance.randbytes(8).hex()))
         program = chance.choice(PROGRAMS)
         record = JobRecord(
-            job=again or submit.new_job_id("job", str(self._job_count)),
+            job=submit.new_job_id("job"),
             name="job",
             executable=file_digest(program),
             describe={"reducer": True, "requires": REQUIRES},
@@ -124,20 +126,19 @@ class Users:
             backups=chance.choice((True, False)),
             max_skipped=chance.choice((0, 1, 5)),
         )
-        self._job_count += 1
+        if idempotency_key:
+            self._keys.setdefault(record.job, idempotency_key)
         cluster.identify()
-        submit.submit(cluster, program, record)
-        self.submitted.add(record.job)
+        self.submitted.add(submit.submit(cluster, program, record, idempotency_key).job)
         self._faults.counts["(submits acknowledged)"] += 1
 
     def _remove(self, cluster: Cluster, job: str) -> None:
         self.removed[job] += 1
         try:
-            is_done = control.remove(cluster, job)
+            control.remove(cluster, job)
         except (UsageError, NotFoundError):
             self.removed[job] -= 1
             raise
-        self.removed[job] -= not is_done
 
     def _collect(self, cluster: Cluster) -> None:
         cluster.identify()

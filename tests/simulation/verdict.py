@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from gomr.model import DONE, ENDED, FAILED, REMOVING
 from gomr.scheduling import keys
 from gomr.scheduling.attempts import LOSSES_MAX
+from gomr.scheduling.uploads import held_object
 from tests.simulation.auditor import Auditor
 from tests.simulation.faults import CHANGE, EVENTS, NETWORK, Faults
 from tests.simulation.keyvalue import KeyValue
@@ -47,10 +48,17 @@ def left_over(auditor: Auditor, truth: KeyValue, bucket: Bucket) -> list[str]:
     if auditor.emptied:
         return found
     needed = {"cluster.json", "gc/marker"}
+    for item in truth.range_items("n/", "n0"):
+        if auditor.head(item.value.decode()) is None:
+            found.append(f"{item.key} names a job that is not there")
+    used = {head.executable_object for job in auditor.jobs() if (head := auditor.head(job))}
+    for item in truth.range_items("o/", "o0"):
+        if held_object(item) not in used:
+            found.append(f"{item.key} is left of an executable of no job")
     for job in auditor.jobs():
         head = auditor.head(job)
         assert head is not None
-        needed |= {f"bin/{head.executable}", f"jobs/{job}/job-{head.record_digest}.json"}
+        needed |= {head.executable_object, f"jobs/{job}/job-{head.record_digest}.json"}
         if head.state == DONE:
             items = truth.range_items(keys.job(job), keys.end_of(keys.job(job)))
             found += [f"{item.key} is left of a finished job" for item in items if item.key.split("/")[2] in "tbd"]
