@@ -15,7 +15,7 @@ from gomr.builtin.file import FileStorage
 from gomr.builtin.sqlite import SqliteCoordinator
 from gomr.errors import ConfigurationError, NotFoundError, Unknown, UsageError
 from gomr.model import DONE, FAILED, REDUCE_STAGE, RUNNING, JobHead
-from gomr.scheduling import attempts, control, keys, status
+from gomr.scheduling import attempts, control, gc, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks
 from gomr.scheduling.submit import submit
@@ -363,8 +363,16 @@ def test_a_job_is_found_by_the_start_of_its_id(cluster: Cluster, executable: Pat
 def test_a_job_of_a_newer_layout_is_left_alone(cluster: Cluster, executable: Path) -> None:
     job = open_job(cluster, executable)
     head, _ = cluster.head(job)
-    cluster.transact((), [Put(keys.head(job), replace(head, format=head.format + 1).to_json())])
+    newer = replace(head, format=head.format + 1).to_json()[:-1] + b',"since":"then"}'
+    cluster.transact((), [Put(keys.head(job), newer)])
     assert new_worker(cluster, "w1").claim() is None
+    for change in (control.cancel, control.pause, control.resume, control.rerun, control.remove):
+        with pytest.raises(UsageError, match="newer gomr"):
+            change(cluster, job)
+    with pytest.raises(UsageError, match="newer gomr"):
+        list(gc.collect(cluster, grace_seconds=0))
+    assert cluster.read(Range(keys.head(job)))[0].items[0].value == newer
+    assert [name for name, _ in status.jobs(cluster)] == [job]
 
 
 def test_a_damaged_record_keeps_nobody_from_other_jobs(cluster: Cluster, executable: Path) -> None:

@@ -15,8 +15,10 @@ from gomr.errors import (
     NotFound,
     NotFoundError,
     UnavailableError,
+    UsageError,
 )
-from gomr.model import JobHead, JobRecord, StageRecord
+from gomr.job.version import VERSION
+from gomr.model import RECORD_FORMAT, JobHead, JobRecord, StageRecord
 from gomr.patience import PATIENCE_SECONDS, PatientStorage, patiently
 from gomr.scheduling import keys
 from gomr.urls import URL
@@ -98,11 +100,13 @@ class Cluster:
         return patiently(action, patience_seconds)
 
     def head(self, job: str) -> tuple[JobHead, int]:
-        """Return a job's head and its revision. Raises NotFoundError."""
+        """Return a job's head and its revision. Raises NotFoundError, UsageError for a newer gomr's job."""
         found = self.read(Range(keys.head(job)))[0]
         if not found.items:
             raise NotFoundError(f"no job {job!r}; `gomr jobs` lists them")
-        return JobHead.from_json(found.items[0].value), found.items[0].revision
+        head = JobHead.from_json(found.items[0].value)
+        check_layout(job, head)
+        return head, found.items[0].revision
 
     def stage(self, job: str, stage: str) -> tuple[StageRecord, int]:
         """Return a stage's record and its revision. Raises NotFoundError where it is not open yet."""
@@ -143,6 +147,12 @@ class Cluster:
         """Close both."""
         self.coordinator.close()
         self.storage.close()
+
+
+def check_layout(job: str, head: JobHead) -> None:
+    """Raise UsageError for a job whose records a newer gomr wrote: to change them would lose what is new in them."""
+    if head.format > RECORD_FORMAT:
+        raise UsageError(f"job {job} was submitted by a newer gomr (this is {VERSION}): use that one, or a newer one")
 
 
 def _mismatch(stored: str | None, is_coordinated: bool) -> str:

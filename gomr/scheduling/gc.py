@@ -13,7 +13,7 @@ from gomr.errors import NotFoundError, UsageError
 from gomr.model import DONE, ENDED, REMOVING, STORED, JobHead
 from gomr.planning import COPIES
 from gomr.scheduling import control, keys
-from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.cluster import Cluster, check_layout
 from gomr.scheduling.stages import finished_tasks
 from gomr.scheduling.status import jobs
 from gomr.scheduling.uploads import held_object
@@ -35,11 +35,14 @@ class Garbage:
 def collect(
     cluster: Cluster, *, grace_seconds: float = GRACE_SECONDS, results: bool = False, dry_run: bool = False
 ) -> Iterator[Garbage]:
-    """Delete garbage, and yield it; with `results`, ended jobs older than the grace go too."""
+    """Delete garbage, and yield it; with `results`, ended jobs older than the grace go too.
+
+    Raises UsageError where a newer gomr has submitted a job: what that needs is not known here.
+    """
     cluster.identify()
     cluster.storage.put(MARKER, b"")
     before = cluster.storage.stat(MARKER).modified_seconds - grace_seconds
-    for job, head in jobs(cluster):
+    for job, head in _known_jobs(cluster):
         old = head.state in ENDED and head.finished_seconds < before
         if head.state == REMOVING or (results and old):
             if not dry_run and not _removed(cluster, job):
@@ -49,6 +52,13 @@ def collect(
             yield from _superseded(cluster, job, head.stages, before, dry_run)
     yield from _unused(cluster, before, dry_run)
     yield from _half_submitted(cluster, before, dry_run)
+
+
+def _known_jobs(cluster: Cluster) -> list[tuple[str, JobHead]]:
+    found = jobs(cluster)
+    for job, head in found:
+        check_layout(job, head)
+    return found
 
 
 def _removed(cluster: Cluster, job: str) -> bool:
@@ -98,7 +108,7 @@ def _without_intent(cluster: Cluster, names: Sequence[str]) -> Iterator[tuple[st
 def _used(cluster: Cluster, *, with_inputs: bool) -> set[str]:
     """Return the keys of the objects that jobs use now."""
     used: set[str] = set()
-    for job, head in jobs(cluster):
+    for job, head in _known_jobs(cluster):
         used.add(head.executable_object)
         if with_inputs and head.state != REMOVING:
             used |= _inputs_of(cluster, job, head)

@@ -16,10 +16,9 @@ CALL_SECONDS_MAX = 5.0  # of one call to one endpoint; then another endpoint is 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # of an answer: all jobs of a large cluster; gRPC's own limit is 4 MiB
 CHANNEL_OPTIONS = [
     # A peer that is gone without a word is noticed after 10 + 3 s. The ping's own time-out is the one that works
-    # (grpc issue 39239), and etcd cuts clients off that ping more often than every 5 s.
+    # (grpc issue 39239), and etcd cuts clients off that ping more often than every 5 s, or while nothing is asked.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.http2.ping_timeout_ms", 3_000),
-    ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # A server that is back is used within a second; by default gRPC waits for up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
