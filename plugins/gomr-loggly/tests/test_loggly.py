@@ -203,9 +203,10 @@ def test_pages_are_followed_to_the_end(loopback: Loopback) -> None:
     assert found == list(range(30))
 
 
-def test_the_login_goes_to_the_account_alone(loopback: Loopback) -> None:
+@pytest.mark.parametrize("host", ["http://127.0.0.1:9", "http://127.[.0.1:9"])
+def test_the_login_goes_to_the_account_alone(loopback: Loopback, host: str) -> None:
     loopback.page_events = 1
-    loopback.next_host = "http://127.0.0.1:9"
+    loopback.next_host = host
     sink = opened(loopback)
     for _ in range(2):
         sink.emit({"event": "x", "job": "j"})
