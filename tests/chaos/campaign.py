@@ -66,16 +66,16 @@ def run(minutes: float, seed: int, members: int = 1, workers: int = 3) -> Report
         machines.embedded("run", JOB, text, "--partitions", PARTITIONS, "-o", folder / "expected.tsv")
         machines.start()
         coordinator = Plugins().open_coordinator(machines.etcd.url)
-        nemesis = Nemesis(machines, seed, lambda *arguments: _submit(text, *arguments).returncode)
+        submits = Submits(machines, text)
+        nemesis = Nemesis(machines, seed, submits.submit)
         started = time.monotonic()
         until = started + 60 * minutes
         compared: set[str] = set()
         try:
             nemesis.start()
             while time.monotonic() < until and not nemesis.problems:
-                done = _submit(text, machines)
-                job = done.stdout.strip()
-                if done.returncode == 0 and _wait(coordinator, job, until) not in ("running", "unknown"):
+                job = submits.submit_one()
+                if job and _wait(coordinator, job, until) not in ("running", "unknown"):
                     report.differences += _compare(machines, job, folder, report)
                     compared.add(job)
                     nemesis.ended_jobs.append(job)
@@ -89,7 +89,10 @@ def run(minutes: float, seed: int, members: int = 1, workers: int = 3) -> Report
                 if job not in compared:
                     _wait(coordinator, job, time.monotonic() + MEND_SECONDS_MAX)
                     report.differences += _compare(machines, job, folder, report)
-            report.differences += leftovers(machines, coordinator)
+            report.differences += _removed(machines, nemesis.removed_jobs)
+            report.differences += leftovers(machines, coordinator, nemesis.removed_jobs)
+            lost = submits.acknowledged - nemesis.removed_jobs - {*_jobs(machines)}
+            report.differences += [f"{job}: its submit was acknowledged, and it is not there" for job in sorted(lost)]
         finally:
             report.workers_started = machines.restarts
             report.seconds = time.monotonic() - started
@@ -105,10 +108,30 @@ def write_text(path: Path, seed: int) -> None:
     path.write_text("".join(" ".join(chance.choices(words, k=8)) + "\n" for _ in range(LINES)))
 
 
-def _submit(text: Path, machines: Machines, key: str = "", doom: Sequence[str] = ()) -> CompletedProcess[str]:
-    """Submit the job; the cluster may be too ill for it."""
-    options = ["--partitions", PARTITIONS, "--split-size", SPLIT_BYTES, *(("--idempotency-key", key) if key else ())]
-    return machines.gomr("submit", JOB, text, *options, doom=doom)
+class Submits:
+    """Submits the job again and again, and remembers which ids it was told."""
+
+    def __init__(self, machines: Machines, text: Path) -> None:
+        self._machines = machines
+        self._text = text
+        self.acknowledged: set[str] = set()
+
+    def submit(self, key: str = "", doom: Sequence[str] = ()) -> int:
+        """Submit the job; return the exit status: the cluster may be too ill for it."""
+        return self._run(key, doom).returncode
+
+    def submit_one(self) -> str:
+        """Submit the job; return its id, or "" where the cluster is too ill for it."""
+        done = self._run()
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    def _run(self, key: str = "", doom: Sequence[str] = ()) -> CompletedProcess[str]:
+        options = ["--partitions", PARTITIONS, "--split-size", SPLIT_BYTES]
+        options += ["--idempotency-key", key] if key else []
+        done = self._machines.gomr("submit", JOB, self._text, *options, doom=doom)
+        if done.returncode == 0:
+            self.acknowledged.add(done.stdout.strip())
+        return done
 
 
 def _jobs(machines: Machines) -> list[str]:
@@ -149,7 +172,15 @@ def _compare(machines: Machines, job: str, folder: Path, report: Report) -> Iter
     report.bytes_compared += len(found)
 
 
-def leftovers(machines: Machines, coordinator: Coordinator) -> Iterator[str]:
+def _removed(machines: Machines, jobs: set[str]) -> Iterator[str]:
+    """Remove once more what was to be removed while things broke."""
+    for job in sorted(jobs & {*_jobs(machines)}):
+        done = machines.gomr("rm", job)
+        if done.returncode:
+            yield f"{job} cannot be removed: {done.stderr[-300:]}"
+
+
+def leftovers(machines: Machines, coordinator: Coordinator, removed: set[str]) -> Iterator[str]:
     """Yield what is left in the storage and in etcd that should not be, once gc has run."""
     leased = [Range(prefix, keys.end_of(prefix), count_only=True) for prefix in ("i/", "f/")]
     deadline = time.monotonic() + LEASE_SECONDS_MAX
@@ -170,6 +201,8 @@ def leftovers(machines: Machines, coordinator: Coordinator) -> Iterator[str]:
         parts: Counter[str] = Counter()
         for info in storage.list("jobs/"):
             _, job, stage, *rest = info.key.split("/")
+            if job in removed:
+                yield f"{info.key} is left of a job that was removed"
             if stage == "1-map" and rest[0].isdigit():
                 yield f"{info.key} is left in the storage"
             parts[job] += stage == "1-reduce" and rest[0].isdigit()

@@ -42,6 +42,7 @@ class Nemesis:
         self.problems: list[Exception] = []
         self.missing: dict[str, str] = {}  # faults that this machine does not let us make, and why
         self.ended_jobs: list[str] = []  # that may be removed
+        self.removed_jobs: set[str] = set()  # or nearly so: the command may have died, or found the servers ill
         self._machines = machines
         self._submit = submit
         self._chance = random.Random(seed)
@@ -163,8 +164,8 @@ class Nemesis:
     def _doom_submit(self, point: str) -> None:
         """Have a submit die, and submit the same again: there is one job, whole."""
         key = secrets.token_hex(8)
-        self._killed(f"submit killed {point}", self._submit(self._machines, key, (point, "1")))
-        self._submit(self._machines, key)
+        self._killed(f"submit killed {point}", self._submit(key, (point, "1")))
+        self._submit(key)
 
     def _doom_gc(self, point: str) -> None:
         done = self._machines.gomr("gc", "--grace-hours", 0, doom=(point, "1"))
@@ -176,6 +177,7 @@ class Nemesis:
             self.counts[f"rm killed {point}"] -= 1
             return
         job = self.ended_jobs.pop(0)
+        self.removed_jobs.add(job)
         done = self._machines.gomr("rm", job, doom=(point, "1"))
         self._killed(f"rm killed {point}", done.returncode)
         time.sleep(1.0)
