@@ -50,15 +50,16 @@ def main(
         return
     if replay is not None:
         raise SystemExit(_replay(replay))
-    start = int(campaign.commit(), 16) if first is None else first
+    commit = campaign.commit()  # of the code that is loaded: another may be checked out before the end
+    start = int(commit, 16) if first is None else first
     if mutants or mutant:
         names = [mutant] if mutant else sorted(BY_NAME)
         raise SystemExit(_find(names, start, seeds, jobs))
     report = campaign.run(start, seeds, jobs)
-    click.echo(f"seeds {start} to {start + seeds - 1}, commit {campaign.commit()}")
+    click.echo(f"seeds {start} to {start + seeds - 1}, commit {commit}")
     click.echo("\n".join(report.lines()))
     if remember:
-        campaign.remember(report, RECORD, campaign.commit())
+        campaign.remember(report, RECORD, commit)
         total = campaign.remembered(RECORD)
         click.echo(f"with all runs so far: {total['seeds']} seeds, {total['virtual_hours']:.0f} virtual hours")
     raise SystemExit(1 if report.violations else 0)
