@@ -3,10 +3,11 @@
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gomr.backends import Delete, Range, file_version
+from gomr.backends import Answer, Delete, Range, file_version
 from gomr.errors import NotFoundError, UnavailableError, UsageError
 from gomr.executables import file_digest
 from gomr.model import RUNNING, Input
@@ -139,3 +140,22 @@ def test_rm_deletes_an_ended_job_and_only_that(cluster: Cluster, executable: Pat
         cluster.head(job)
     assert [name for name, _ in status.jobs(cluster)] == [other]
     assert all(other in info.key for info in cluster.storage.list("jobs/"))
+
+
+def test_rm_has_done_it_where_its_answer_was_lost_and_another_did_the_rest(
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = open_job(cluster, executable, 1)
+    control.cancel(cluster, job)
+    real = cluster.transact
+
+    def transact(*arguments: Any) -> Answer:
+        real(*arguments)
+        monkeypatch.undo()
+        control.remove(cluster, job)
+        return real(*arguments)
+
+    monkeypatch.setattr(cluster, "transact", transact)
+    monkeypatch.setattr(cluster, "read", lambda *ranges: real((), ranges).found)
+    control.remove(cluster, job)
+    assert status.jobs(cluster) == []

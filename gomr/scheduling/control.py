@@ -93,18 +93,20 @@ def remove(cluster: Cluster, job: str) -> None:
 
     Two may do it at once: job ids are never used again. Raises UsageError for a running job, NotFoundError for none.
     """
-    while True:
-        head, revision = cluster.head(job)
+    head, revision = cluster.head(job)
+    while head.state != REMOVING:  # by another, or by somebody who died over it
         if head.state in LIVE:
             raise UsageError(f"job {job} is {head.state}; cancel it first: gomr cancel {job}")
-        if head.state == REMOVING:  # by another, or by somebody who died over it
-            break
         answer = cluster.transact(
             [Revision(keys.head(job), revision)], [Put(keys.head(job), replace(head, state=REMOVING).to_json())]
         )
         if answer.ok:
             revision = answer.revision
             break
+        try:
+            head, revision = cluster.head(job)
+        except NotFoundError:
+            return  # the answer was lost, and another has done the rest
     delete_objects(cluster, objects_below(cluster, keys.job_folder(job)))
     prefix = keys.job(job)
     then: list[Operation] = [Delete(prefix, keys.end_of(prefix)), Delete(keys.head(job))]

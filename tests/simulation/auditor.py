@@ -62,6 +62,7 @@ class Auditor:
         self._parsed: dict[bytes, JobHead] = {}
         self._heads: dict[str, JobHead] = {}  # as they were then
         self.counted: dict[tuple[str, str, int], str] = {}  # (job, stage, task) -> nonce of the attempt that counts
+        self.unfit: set[str] = set()  # workers that no job fits
         truth.on_change.append(self._changed)
         bucket.on_change.append(self._deleted)
 
@@ -138,7 +139,9 @@ class Auditor:
         elif kind in "tb" and after is not None:
             if before is None:
                 self._check_claim(job, parts[3], int(parts[5], 16), kind)
-            self._check_attempt(key, before, TaskRecord.from_json(after.value))
+            record = TaskRecord.from_json(after.value)
+            self._expect(record.worker not in self.unfit, f"{key}: claimed by {record.worker}, which cannot run it")
+            self._check_attempt(key, before, record)
         elif kind == "c" and after is not None:
             self._expect(before is None, f"{key}: folded twice")
             self._check_chunk(job, parts[3], int(parts[4], 16), after)

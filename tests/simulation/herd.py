@@ -19,7 +19,7 @@ from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.keyvalue import KeyValue
-from tests.simulation.machine import REQUIRES, machine_replaced
+from tests.simulation.machine import PYTHON, REQUIRES, machine_replaced
 from tests.simulation.network import Server
 from tests.simulation.stdlib import replaced
 from tests.simulation.storage import Bucket, SimulatedStorage
@@ -94,7 +94,7 @@ def run(workers: int, tasks: int, seed: int = 0) -> Herd:
         return bool(heads) and all(head is not None and head.state == DONE for head in heads)
 
     user = Party("user")
-    with replaced(kernel), machine_replaced(lambda: f"w{next(number):06d}"):
+    with replaced(kernel), machine_replaced(lambda: f"w{next(number):06d}", lambda: PYTHON):
         parties = [Party(f"worker{index}", kernel.chance.uniform(0.9, 1.1)) for index in range(workers)]
         for party in parties:
             delay = kernel.chance.uniform(0.0, START_SECONDS / 2)

@@ -9,7 +9,8 @@ from typing import Any
 from gomr.scheduling import lookout, membership, stages
 from gomr.worker import worker as worker_module
 
-REQUIRES = {"contract": 1, "python": "cp311", "platform": None}  # what simulated jobs ask of a machine
+PYTHON, OLD_PYTHON = "cp311", "cp310"
+REQUIRES = {"contract": 1, "python": PYTHON, "platform": None}  # what simulated jobs ask of a machine
 
 
 VARIED: dict[tuple[ModuleType, str], tuple[int, ...]] = {  # limits that a small cluster never reaches otherwise
@@ -35,10 +36,10 @@ def limits_varied(chance: random.Random) -> Iterator[None]:
 
 
 @contextmanager
-def machine_replaced(new_worker_id: Callable[[], str]) -> Iterator[None]:
-    """Have workers run on a simulated machine within the block."""
+def machine_replaced(new_worker_id: Callable[[], str], python: Callable[[], str]) -> Iterator[None]:
+    """Have workers run on simulated machines within the block; `python` says which one the worker in hand offers."""
     fakes: dict[str, Any] = {
-        "offers": lambda: {"contracts": [REQUIRES["contract"]], "pythons": [REQUIRES["python"]], "platform": "linux"},
+        "offers": lambda: {"contracts": [REQUIRES["contract"]], "pythons": [python()], "platform": "linux"},
         "hide_memory": lambda: None,
         "os": SimpleNamespace(getpid=lambda: 1),
         "JOIN_SECONDS": 3.0,  # a signal is heeded later, and the simulation runs faster

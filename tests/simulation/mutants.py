@@ -220,6 +220,11 @@ MUTANTS = (
         (("    self._stopped.set()\n", ""), ("    self._thread.join()\n", "")),
     ),
     Mutant(
+        "worker-runs-what-it-cannot",
+        "worker.worker:Worker._can_run",
+        (("if matches(head.requires, self._offers):", "if True:"),),
+    ),
+    Mutant(
         "reducers-read-what-they-find",
         "worker.jobs:Jobs.finished_maps",
         (("    stage, _ =", READS_WHAT_IT_FINDS),),

@@ -18,7 +18,7 @@ from tests.simulation.executor import TASK_SECONDS_MAX, SimulatedExecutor
 from tests.simulation.faults import ACTIONS, EVENTS, Faults
 from tests.simulation.kernel import Kernel, Party
 from tests.simulation.keyvalue import KeyValue
-from tests.simulation.machine import limits_varied, machine_replaced
+from tests.simulation.machine import OLD_PYTHON, PYTHON, limits_varied, machine_replaced
 from tests.simulation.network import Server
 from tests.simulation.stdlib import replaced
 from tests.simulation.storage import Bucket, SimulatedStorage
@@ -28,6 +28,7 @@ from tests.simulation.verdict import LIVENESS_LEASES, left_over, unfinished, wro
 LEASE_SECONDS = 15.0
 SETTLE_SECONDS = 400.0  # for commands to end, for workers to leave: longer than any lease of the protocol
 DAY_SECONDS = 86400.0
+OLD_MACHINES_SHARE = 0.2  # of the seeds: some workers offer what no job wants, until the faults are over
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class World:
         self._looked_at = 0  # revision at which somebody saw whether all jobs have ended
         self._seed = seed
         self._trace = hashlib.sha256()
+        self._has_old_machines = self.kernel.chance.random() < OLD_MACHINES_SHARE
         self.users = Users(self.kernel, self.faults, self.auditor, self._connect)
         self.truth.on_change.append(self._heard)
         chance = self.kernel.chance
@@ -75,7 +77,7 @@ class World:
     def run(self) -> Outcome:
         """Run to the end; return what was found."""
         kernel, chance = self.kernel, self.kernel.chance
-        with replaced(kernel), machine_replaced(self._worker_name), limits_varied(chance):
+        with replaced(kernel), machine_replaced(self._worker_name, self._python), limits_varied(chance):
             for _ in range(chance.randint(1, 2)):
                 self.users.submit()
             for _ in range(self._worker_count):
@@ -114,6 +116,10 @@ class World:
     def _worker_name(self) -> str:
         return self._new_party().name if self.kernel.party is None else self.kernel.party.name
 
+    def _python(self) -> str:
+        is_old = self.kernel.party is not None and self.kernel.party.name in self.auditor.unfit
+        return OLD_PYTHON if is_old else PYTHON
+
     def _violations(self) -> list[str]:
         return [*self.auditor.violations, *(f"{error!r} reached a thread's end" for error in self.kernel.problems)]
 
@@ -141,6 +147,8 @@ class World:
 
     def _start_worker(self) -> None:
         party = self._new_party("worker")
+        if self._has_old_machines and not self.faults.over and self.kernel.chance.random() < 0.5:
+            self.auditor.unfit.add(party.name)
         self.kernel.spawn(party, lambda: self._be_worker(party))
 
     def _be_worker(self, party: Party) -> None:
@@ -241,7 +249,7 @@ class World:
             party.paused_until = 0.0
         for party, executor in list(self.executors.items()):
             party.paused_until = 0.0
-            if executor.refused or not party.alive:
+            if executor.refused or not party.alive or party.name in self.auditor.unfit:
                 self.kernel.crash(party)
                 self.workers.pop(party, None)
                 self.executors.pop(party, None)
