@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gomr.backends import Answer, Delete, Range, file_version
+from gomr.backends import Answer, Delete, Put, Range, file_version
 from gomr.errors import NotFoundError, UnavailableError, UsageError
 from gomr.executables import file_digest
 from gomr.model import RUNNING, Input
@@ -95,14 +95,15 @@ def test_a_deletion_that_comes_late_takes_nothing_from_a_later_submit(cluster: C
     cluster.job_record(later, cluster.head(later)[0].record_digest)
 
 
+@pytest.mark.parametrize("since", [(), (Put(keys.CLUSTER, b"pending:another"),)])
 def test_gc_beside_a_coordinator_that_lost_all_deletes_nothing(
-    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch, since: tuple[Put, ...]
 ) -> None:
     open_job(cluster, executable, 1)
     real = gc._used
 
     def emptied(_cluster: Cluster, *, with_inputs: bool) -> set[str]:
-        cluster.transact((), [Delete(" ", "~")])
+        cluster.transact((), [Delete(" ", "~"), *since])
         return real(cluster, with_inputs=with_inputs)
 
     monkeypatch.setattr(gc, "_used", emptied)

@@ -34,6 +34,7 @@ class Cluster:
         self.storage = PatientStorage(storage)
         self.coordinator = coordinator
         self.storage_url = storage_url
+        self._identity = ""  # of both, once that was looked at
 
     def identify(self) -> str:
         """Return the id that both carry, written at first use: by any number of processes at a time.
@@ -41,6 +42,10 @@ class Cluster:
         Raises ConfigurationError where they carry different ones, or only one carries any: an empty coordinator
         beside a full bucket would make every object look like garbage.
         """
+        self._identity = self._common_id()
+        return self._identity
+
+    def _common_id(self) -> str:
         stored = self._stored_id()
         proposed = (stored or secrets.token_hex(16)).encode()
         propose = [Put(keys.CLUSTER, PENDING + proposed)] if stored is None else []
@@ -84,15 +89,17 @@ class Cluster:
         """Run a transaction, again after Unknown: callers make theirs so that a second run recognises the first."""
         return self.retried(lambda: self.coordinator.transact(compares, then, orelse, durable=durable))
 
-    def transact_there(self, compares: Sequence[Compare], then: Sequence[Operation]) -> Answer:
-        """Run a transaction, where the coordinator still carries the cluster's id.
+    def run_there(self, operations: Sequence[Operation]) -> tuple[Found, ...]:
+        """Run operations in one transaction; return what its ranges found, if the coordinator is still the cluster's.
 
         Raises UnavailableError where it has lost all it held: it knows no job then, and all would look like garbage.
+        By the id's value, not by its presence: who began when the cluster had none may have written another since.
         """
-        answer = self.transact([Version(keys.CLUSTER, exists=True), *compares], then, [Range(keys.CLUSTER)])
-        if not answer.ok and not answer.found[0].items:
+        identity = self._identity or self.identify()
+        *found, carried = self.transact((), [*operations, Range(keys.CLUSTER)]).found
+        if [item.value for item in carried.items] != [identity.encode()]:
             raise UnavailableError("the coordinator has lost all it held since this command began; see gomr doctor")
-        return answer
+        return tuple(found)
 
     @staticmethod
     def retried(action: Callable[[], T], patience_seconds: float = PATIENCE_SECONDS) -> T:

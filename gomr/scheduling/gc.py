@@ -112,7 +112,7 @@ def _used(cluster: Cluster, *, with_inputs: bool) -> set[str]:
         used.add(head.executable_object)
         if with_inputs and head.state != REMOVING:
             used |= _inputs_of(cluster, job, head)
-    cluster.transact_there([], [])  # it knew all jobs until here
+    cluster.run_there([])  # it knew all jobs until here
     return used
 
 
@@ -145,7 +145,7 @@ def _half_submitted(cluster: Cluster, before: float, dry_run: bool) -> Iterator[
         folder = keys.job_folder(job)
         intents = keys.intents(folder.rstrip("/"))
         look = [Range(keys.head(job)), Range(intents, keys.end_of(intents), count_only=True)]
-        if any(there.count for there in cluster.transact_there([], look).found):
+        if any(there.count for there in cluster.run_there(look)):
             continue
         if not dry_run:
             control.delete_objects(cluster, [info.key for info in objects])

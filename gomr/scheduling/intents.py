@@ -28,7 +28,7 @@ class Intent:
         self.nonce = secrets.token_hex(8)
         self.key = self._key(keys.job_folder(job).rstrip("/"))
         self.stands = Version(self.key, exists=True)  # and with it all that it covers: they share one lease
-        cluster.transact_there([], [Put(self.key, b"", lease)])
+        cluster.run_there([Put(self.key, b"", lease)])
 
     def covering(self, name: str) -> Put:
         """Return the operation that has the intent cover `name`, too."""

@@ -184,7 +184,7 @@ MUTANTS = (
         "scheduling.uploads:store_file",
         (('f"{name}/{intent.nonce}"', 'f"{name}/0"'),),
     ),
-    _without("gc-works-beside-an-emptied-coordinator", "scheduling.gc:_used", "cluster.transact_there([], [])"),
+    _without("gc-works-beside-an-emptied-coordinator", "scheduling.gc:_used", "cluster.run_there([])"),
     Mutant("gc-ignores-intents", "scheduling.gc:_without_intent", (("if not intended.count:", "if True:"),)),
     Mutant("gc-lets-go-blindly", "scheduling.gc:_let_go", (("Revision(holder.key, holder.revision)", ""),)),
     Mutant(
