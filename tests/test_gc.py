@@ -1,5 +1,6 @@
 """gc and rm: what is deleted, and what nobody may delete."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from gomr.backends import Answer, Delete, Put, Range, file_version
 from gomr.errors import NotFoundError, UnavailableError, UsageError
 from gomr.executables import file_digest
-from gomr.model import RUNNING, Input
+from gomr.model import CANCELLED, RUNNING, Input
 from gomr.scheduling import attempts, control, gc, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.intents import intended
@@ -150,13 +151,80 @@ def test_rm_has_done_it_where_its_answer_was_lost_and_another_did_the_rest(
     control.cancel(cluster, job)
     real = cluster.transact
 
-    def transact(*arguments: Any) -> Answer:
-        real(*arguments)
+    def transact(*arguments: Any, **options: Any) -> Answer:
+        real(*arguments, **options)
         monkeypatch.undo()
         control.remove(cluster, job)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(cluster, "transact", transact)
     monkeypatch.setattr(cluster, "read", lambda *ranges: real((), ranges).found)
     control.remove(cluster, job)
     assert status.jobs(cluster) == []
+
+
+def test_requests_of_a_submit_that_come_late_open_a_removed_job_no_second_time(
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    real = cluster.coordinator.transact
+
+    def transact(*arguments: Any, **options: Any) -> Answer:
+        sent.append((arguments, options))
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster.coordinator, "transact", transact)
+        patch.setattr(cluster, "end_lease", lambda _lease: None)  # the submitter sleeps
+        job = submit(cluster, executable, new_record(executable, 1), "key").job
+    control.cancel(cluster, job)
+    control.remove(cluster, job)
+    for arguments, options in sent:
+        real(*arguments, **options)
+    assert status.jobs(cluster) == []
+    assert submit(cluster, executable, new_record(executable, 1), "key").job != job
+
+
+def test_gc_of_results_spares_a_job_that_was_run_again_meanwhile(
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = open_job(cluster, executable, 1)
+    control.cancel(cluster, job)
+    real = control.remove
+
+    def remove(*arguments: Any) -> None:
+        control.rerun(cluster, job)
+        control.cancel(cluster, job)
+        real(*arguments)
+
+    monkeypatch.setattr(control, "remove", remove)
+    assert [found.key for found in gc.collect(cluster, grace_seconds=0, results=True)] == []
+    assert cluster.head(job)[0].state == CANCELLED
+
+
+def test_gc_goes_on_where_a_job_is_removed_under_its_hands(
+    cluster: Cluster, executable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = open_job(cluster, executable, 1)
+    claims = new_worker(cluster, "w1")
+    cluster.storage.put("bin/unused/x", b"x")
+    while cluster.head(job)[0].state == RUNNING:
+        work(cluster, claims)
+    real = gc._superseded
+
+    def superseded(*arguments: Any) -> Iterator[gc.Garbage]:
+        control.remove(cluster, job)
+        return real(*arguments)
+
+    monkeypatch.setattr(gc, "_superseded", superseded)
+    assert "bin/unused/x" in collect_all(cluster)
+
+
+def test_gc_names_a_job_whose_records_are_lost(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 1)
+    claims = new_worker(cluster, "w1")
+    while cluster.head(job)[0].state == RUNNING:
+        work(cluster, claims)
+    cluster.storage.delete([info.key for info in cluster.storage.list(keys.job_folder(job)) if "manifest" in info.key])
+    with pytest.raises(NotFoundError, match=f"gomr rm {job}"):
+        collect_all(cluster)

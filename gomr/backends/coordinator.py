@@ -92,7 +92,7 @@ class Coordinator(ABC):
     own transaction. Revisions grow with every changing transaction and MUST never be used again, also after a delete.
     Every time-out and broken connection MUST be raised as Unknown, every certain refusal as Refused. Two coordinators
     with different namespaces MUST not see each other's keys. Safe for several threads. A transaction of gomr holds
-    fewer than 10 comparisons and 10 operations, and values of at most some 10 KB.
+    fewer than 10 comparisons and at most 101 operations (100 of them Ranges), and values of at most some 10 KB.
     """
 
     lease_seconds_min = 2.0

@@ -88,18 +88,20 @@ def rerun(cluster: Cluster, job: str) -> None:
             return
 
 
-def remove(cluster: Cluster, job: str) -> None:
+def remove(cluster: Cluster, job: str, finished_before: float = float("inf")) -> None:
     """Delete an ended job: its objects, then its keys, the head last, so that a half removed job can be removed again.
 
-    Two may do it at once: job ids are never used again. Raises UsageError for a running job, NotFoundError for none.
+    Two may do it at once: job ids are never used again. Raises UsageError for a job that runs, or has run again and
+    ended no earlier than `finished_before` (seconds since the epoch), NotFoundError for none.
     """
     head, revision = cluster.head(job)
     while head.state != REMOVING:  # by another, or by somebody who died over it
         if head.state in LIVE:
             raise UsageError(f"job {job} is {head.state}; cancel it first: gomr cancel {job}")
-        answer = cluster.transact(
-            [Revision(keys.head(job), revision)], [Put(keys.head(job), replace(head, state=REMOVING).to_json())]
-        )
+        if head.finished_seconds >= finished_before:
+            raise UsageError(f"job {job} has run again")
+        removing = Put(keys.head(job), replace(head, state=REMOVING).to_json())
+        answer = cluster.transact([Revision(keys.head(job), revision)], [removing], durable=True)  # no way back
         if answer.ok:
             revision = answer.revision
             break

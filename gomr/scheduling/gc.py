@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gomr.backends import Delete, Item, ObjectInfo, Range, Revision
-from gomr.errors import NotFoundError, UsageError
+from gomr.errors import NotFound, NotFoundError, UsageError
 from gomr.model import DONE, ENDED, REMOVING, STORED, JobHead
 from gomr.planning import COPIES
 from gomr.scheduling import control, keys
@@ -43,13 +43,17 @@ def collect(
     cluster.storage.put(MARKER, b"")
     before = cluster.storage.stat(MARKER).modified_seconds - grace_seconds
     for job, head in _known_jobs(cluster):
-        old = head.state in ENDED and head.finished_seconds < before
-        if head.state == REMOVING or (results and old):
-            if not dry_run and not _removed(cluster, job):
+        old = results and head.state in ENDED and head.finished_seconds < before and _is_old(cluster, job, before)
+        if head.state == REMOVING or old:
+            if not dry_run and not _removed(cluster, job, before):
                 continue
             yield Garbage(keys.job_folder(job), "removed job" if head.state == REMOVING else f"{head.state} job", 0)
         elif head.state == DONE:
-            yield from _superseded(cluster, job, head.stages, before, dry_run)
+            try:
+                yield from _superseded(cluster, job, head.stages, before, dry_run)
+            except (NotFound, NotFoundError) as error:
+                if any(other == job and now.state == DONE for other, now in jobs(cluster)):  # it was not removed
+                    raise NotFoundError(f"job {job} has lost a part of its records: gomr rm {job}") from error
     yield from _unused(cluster, before, dry_run)
     yield from _half_submitted(cluster, before, dry_run)
 
@@ -61,9 +65,14 @@ def _known_jobs(cluster: Cluster) -> list[tuple[str, JobHead]]:
     return found
 
 
-def _removed(cluster: Cluster, job: str) -> bool:
+def _is_old(cluster: Cluster, job: str, before: float) -> bool:
+    """Say whether all that a job wrote is old, by the storage's clock: the one of its last worker may be wrong."""
+    return all(info.modified_seconds < before for info in cluster.storage.list(keys.job_folder(job)))
+
+
+def _removed(cluster: Cluster, job: str, before: float) -> bool:
     try:
-        control.remove(cluster, job)
+        control.remove(cluster, job, before)
     except (NotFoundError, UsageError):  # gone, or run again, since it was looked at
         return False
     return True
@@ -131,7 +140,7 @@ def _let_go(cluster: Cluster, key: str, holder: Item | None) -> bool:
     """Have no submit use an object any more; return False where one has come to use it since its holder was read."""
     if holder is None or held_object(holder) != key:
         return True
-    return cluster.transact([Revision(holder.key, holder.revision)], [Delete(holder.key)]).ok
+    return cluster.transact([Revision(holder.key, holder.revision)], [Delete(holder.key)], durable=True).ok
 
 
 def _half_submitted(cluster: Cluster, before: float, dry_run: bool) -> Iterator[Garbage]:

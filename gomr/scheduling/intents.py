@@ -15,10 +15,10 @@ INTENT_SECONDS = 300.0  # renewed at each step; a submitter that is gone for so 
 
 
 class Intent:
-    """A submit's leased claim on its job, and on the executable and inputs that it covers.
+    """A submit's leased word that it will use its job's name, and the executable and inputs that it covers.
 
-    Its nonce is in the name of every object that it writes, and is never used again: what gc once found without an
-    intent and without a job will never have either, so that nothing is ever deleted too late.
+    Its nonce is in the names of the files that it stores, and is never used again: what gc once found without an intent
+    and without a job will never have either, so that nothing is ever deleted too late.
     """
 
     def __init__(self, cluster: Cluster, lease: int, job: str) -> None:
@@ -28,11 +28,21 @@ class Intent:
         self.nonce = secrets.token_hex(8)
         self.key = self._key(keys.job_folder(job).rstrip("/"))
         self.stands = Version(self.key, exists=True)  # and with it all that it covers: they share one lease
+        self._used = f"{self.key}/used"
+        self.is_unused = Version(self._used, exists=False)
         cluster.run_there([Put(self.key, b"", lease)])
 
     def covering(self, name: str) -> Put:
         """Return the operation that has the intent cover `name`, too."""
         return Put(self._key(name), b"", self._lease)
+
+    def using(self) -> Put:
+        """Return the operation that uses the intent up.
+
+        A repetition of the transaction that comes late, after the job was removed, finds it used, or the lease gone.
+        To delete the intent would not do: the transaction that put it may be repeated late, too.
+        """
+        return Put(self._used, b"", self._lease)
 
     def cover(self, name: str) -> None:
         """Cover `name`, too. Raises UnavailableError where the lease is gone."""

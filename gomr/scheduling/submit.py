@@ -5,7 +5,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gomr.backends import Compare, Delete, Operation, Put, Range, Version
+from gomr.backends import Compare, Operation, Put, Range, Version
 from gomr.errors import NotFoundError, UnavailableError, UsageError
 from gomr.model import MAP_STAGE, OPEN, REDUCE_STAGE, REMOVING, RUNNING, Input, JobHead, JobRecord, StageRecord
 from gomr.scheduling import keys
@@ -93,12 +93,12 @@ def _head(record: JobRecord, record_digest: str) -> JobHead:
 def _open_job(cluster: Cluster, record: JobRecord, head: JobHead, intent: Intent) -> str:
     """Make the job visible to workers; return the job that its idempotency key names already, or ""."""
     job, tasks = record.job, len(record.splits)
-    compares: list[Compare] = [Version(keys.head(job), exists=False), intent.stands]
+    compares: list[Compare] = [Version(keys.head(job), exists=False), intent.stands, intent.is_unused]
     then: list[Operation] = [
         Put(keys.head(job), head.to_json()),
         Put(keys.stage(job, MAP_STAGE), StageRecord(tasks, chunk_size(tasks), OPEN).to_json()),
         Put(keys.queue(job, head.priority), queue_entry(head)),
-        Delete(intent.key),  # a repetition that comes late, after the job was removed, opens it no second time
+        intent.using(),
     ]
     look = [Range(keys.head(job))]
     if head.idempotency:
@@ -120,7 +120,7 @@ def _attached(cluster: Cluster, job: str, record: JobRecord) -> Submitted:
     except NotFoundError:
         head = None
     if head is None or head.state == REMOVING:
-        raise UnavailableError(f"job {job} is being removed; submit again when it is gone")
+        raise UnavailableError(f"job {job} is being removed (gomr rm {job} ends it); submit again when it is gone")
     if head.executable != record.executable:
         raise UsageError(f"job {job} exists with another executable; choose another --idempotency-key")
     return Submitted(job, executable_uploaded=False, attached=True)
