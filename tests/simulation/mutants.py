@@ -163,7 +163,11 @@ MUTANTS = (
         ),
     ),
     _without("pause-stops-nobody", "scheduling.claims:Claims._bid", READS_HEAD),
-    _without("submit-without-intent", "scheduling.submit:_open_job", ", intent.stands"),
+    Mutant(  # each of the two holds alone: what is put on a lease that is gone is refused, too
+        "submit-without-intent",
+        "scheduling.submit:_open_job",
+        ((", intent.stands, intent.is_unused", ""), ("        intent.using(),\n", "")),
+    ),
     Mutant(
         "submits-of-one-key-make-two-jobs",
         "scheduling.submit:_open_job",
