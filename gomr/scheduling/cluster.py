@@ -23,6 +23,7 @@ from gomr.patience import PATIENCE_SECONDS, PatientStorage, patiently
 from gomr.scheduling import keys
 from gomr.urls import URL
 
+FIRST_USE_SECONDS = 60.0  # to agree on an id: far longer than it takes
 PENDING = b"pending:"  # before the id in the coordinator, until the storage carries it too
 T = TypeVar("T")
 
@@ -47,8 +48,22 @@ class Cluster:
 
     def _common_id(self) -> str:
         stored = self._stored_id()
+        item = next(iter(self.read(Range(keys.CLUSTER))[0].items), None)
+        if stored is not None and item is not None and item.value == stored.encode():
+            return stored
+        with self.lease(FIRST_USE_SECONDS) as lease:
+            return self._first_use(lease)
+
+    def _first_use(self, lease: int) -> str:
+        """Agree on an id with whoever uses the cluster first, too; or find out that it is not new.
+
+        Each change puts a key on a lease that is older: none that comes late, or twice, reaches a coordinator that has
+        been emptied since, where the id would stand beside no jobs.
+        """
+        stored = self._stored_id()
         proposed = (stored or secrets.token_hex(16)).encode()
-        propose = [Put(keys.CLUSTER, PENDING + proposed)] if stored is None else []
+        fence = Put(f"{keys.intents(keys.CLUSTER)}{secrets.token_hex(8)}", b"", lease)
+        propose = [Put(keys.CLUSTER, PENDING + proposed), fence] if stored is None else []
         look = Range(keys.CLUSTER)
         answer = self.transact([Version(keys.CLUSTER, exists=False)], [*propose, look], [look], durable=True)
         item = answer.found[0].items[0] if answer.found[0].items else None
@@ -58,7 +73,8 @@ class Cluster:
                 self.storage.create(keys.CLUSTER_OBJECT, json.dumps({"id": value.decode()}).encode())
                 stored = self._stored_id()
             if stored == value.decode():
-                self.transact([Revision(keys.CLUSTER, item.revision)], [Put(keys.CLUSTER, value)], durable=True)
+                compares = [Revision(keys.CLUSTER, item.revision)]
+                self.transact(compares, [Put(keys.CLUSTER, value), fence], durable=True)
                 return stored
         elif item is not None:
             stored = stored or self._stored_id()  # another process may have written both since we looked
