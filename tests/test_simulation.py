@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FIRST = 700_000
 SEEDS = 200  # a part; scripts/simulate runs as many as you like
 PARTS = 6
-MUTANT_SEEDS_MAX = 3000
+MUTANT_SEEDS_MAX = 10_000  # the rarest takes a thousand or so, by luck several
 REPLAY = "import sys; from tests.simulation.world import simulate; print(simulate(int(sys.argv[1])).digest)"
 
 
