@@ -67,19 +67,8 @@ THEMES: tuple[tuple[str, ...], ...] = (  # kinds that a seed may have all of, an
     ("worker paused", "pause before request", "task failed", "poisoned record", "paused until a fence is lost"),
 )
 THEME_FACTOR = 4.0
-WEAK_SPOTS = (
-    "j/t",
-    "j/d",
-    "j/b",
-    "j/c",
-    "j/s",
-    "j/k",
-    "h",
-    "q",
-    "o",
-    "n",
-    "i",
-)  # kinds of keys that a transaction writes
+WEAK_SPOTS = ("j/t", "j/d", "j/b", "j/c", "j/s", "j/k", "h", "q", "o", "n", "i")
+"""Kinds of keys that a transaction writes."""
 EMPTIED_SHARE = 0.02  # of the seeds: the coordinator loses all it holds
 VERY_LATE_SECONDS_MAX = 120.0  # as long as what a seed is about: a deletion may come at any later time
 LATE_SECONDS_MAX = 25.0  # past a lease and past the deadline of a request
