@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -44,8 +45,11 @@ def build(
     cache_dir: Path,
     requirements: Path | None = None,
     include: tuple[Path, ...] = (),
+    pure: bool = False,
 ) -> Built:
     """Build `job_file` into `output` (by default `NAME.pex` in the current folder).
+
+    The native core (gomr-native) goes in where it is installed, unless `pure`.
 
     Dependencies come from `requirements`, or from the job file's PEP 723 block; what they resolve to is locked beside
     the job, in `NAME.lock`. Raises DefinitionRefused for a job file that is no job, GomrError where PEX fails.
@@ -56,6 +60,9 @@ def build(
     with tempfile.TemporaryDirectory(prefix="gomr-build-") as folder:
         stage = Path(folder) / "stage"
         _stage(sources, job_file.stem, stage)
+        if not pure:
+            _stage_native(stage)
+        _make_uniform(stage)
         lock = _lock(job_file, wanted, Path(folder)) if wanted else None
         cached = cache_dir / "builds" / f"{_cache_key(stage, lock)}.pex"
         is_cached = cached.is_file()
@@ -163,6 +170,20 @@ def _stage(sources: dict[str, Path], module: str, stage: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     (stage / "gomr" / "job" / "manifest.json").write_text(json.dumps({"module": module}))
+
+
+def _stage_native(stage: Path) -> None:
+    """Add the native core where it is installed. Where it cannot be loaded, the executable does without it."""
+    spec = importlib.util.find_spec("gomr_native")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in Path(folder).iterdir():
+            if path.suffix in (".py", ".so"):
+                target = stage / "gomr_native" / path.name
+                target.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, target)
+
+
+def _make_uniform(stage: Path) -> None:
     for path in stage.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)  # the digest shall not depend on the builder's umask
 

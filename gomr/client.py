@@ -83,6 +83,7 @@ class Client:
         *,
         requirements: str | Path | None = None,
         include: Sequence[str | Path] = (),
+        pure: bool = False,
     ) -> Built:
         """Build a job file into an executable (see `gomr.build.build`)."""
         return build(
@@ -91,6 +92,7 @@ class Client:
             cache_dir=self.config.path("cache_dir"),
             requirements=Path(requirements) if requirements else None,
             include=tuple(map(Path, include)),
+            pure=pure,
         )
 
     def submit(self, job: str | Path, inputs: Sequence[str] = (), options: JobOptions | None = None) -> str:

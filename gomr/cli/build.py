@@ -18,9 +18,10 @@ Examples:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The executable to write [NAME.pex].")
 @click.option("--requirement", type=click.Path(path_type=Path), help="Dependencies, instead of the PEP 723 block.")
 @click.option("--include", multiple=True, type=click.Path(path_type=Path), help="A file or folder to pack as well.")
+@click.option("--pure", is_flag=True, help="Leave out the native core (gomr-native), where it is installed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    job_file: Path, output: Path | None, requirement: Path | None, include: tuple[Path, ...], as_json: bool
+    job_file: Path, output: Path | None, requirement: Path | None, include: tuple[Path, ...], pure: bool, as_json: bool
 ) -> None:
     """Pack JOB_FILE, the modules beside it that it imports, and its dependencies into one executable.
 
@@ -29,7 +30,8 @@ def command(
     from gomr.build import build
     from gomr.config import Config
 
-    built = build(job_file, output, cache_dir=Config().path("cache_dir"), requirements=requirement, include=include)
+    cache_dir = Config().path("cache_dir")
+    built = build(job_file, output, cache_dir=cache_dir, requirements=requirement, include=include, pure=pure)
     if built.cached:
         click.echo("unchanged since an earlier build", err=True)
     if as_json:

@@ -2,7 +2,8 @@
 
 A frame is a header (codec byte, payload length, CRC-32) and a payload: keys and values as two columns. `marshal`
 version 2 (no references, so equal data gives equal bytes) carries plain types; pickle 5 carries the rest, which is
-safe because one job runs on one Python minor version, from one executable.
+safe because one job runs on one Python minor version, from one executable. The codec byte also says of what one kind
+the keys are, which the native core wants to know before it reads a frame.
 """
 
 import marshal
@@ -24,19 +25,24 @@ ORDINARY_RECORD_BYTES = 128  # a frame of larger values holds fewer of them
 _SAMPLE = 8
 _HEADER = struct.Struct("<BII")
 _MARSHAL_FLAT, _MARSHAL_LISTS, _PICKLE_FLAT, _PICKLE_LISTS = range(4)
+_CODEC_MASK = 3
+_KEY_KINDS: dict[type, int] = {int: 1 << 2, str: 2 << 2, bytes: 3 << 2}  # 0: of several kinds, or of another
+_INTEGERS = range(-(2**63), 2**63)  # longer ones are of another kind
 _PLAIN = frozenset({int, float, str, bytes, bool, type(None)})  # marshal turns other buffers into bytes, silently
 
 
 class FrameSizes:
-    """Writes to a file, and remembers the largest frame."""
+    """Writes to a file, and remembers the largest frame, and how many bytes they were."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.largest = 0
+        self.written = 0
 
     def write(self, data: bytes) -> int:
         """Write one piece of a frame."""
         self.largest = max(self.largest, len(data))
+        self.written += len(data)
         return self._file.write(data)
 
 
@@ -95,9 +101,10 @@ def read_frames(file: BinaryIO, length: int) -> Iterator[tuple[list[Key], list[A
             raise HostError("a block of map output is cut short")
         codec, size, checksum = _HEADER.unpack(header)
         payload = file.read(size)
-        if len(payload) < size or _checksum(codec, payload) != checksum or codec > _PICKLE_LISTS:
+        if len(payload) < size or _checksum(codec, payload) != checksum:
             raise HostError("a block of map output is damaged: its checksum does not match")
         length -= _HEADER.size + size
+        codec &= _CODEC_MASK
         load = marshal.loads if codec in (_MARSHAL_FLAT, _MARSHAL_LISTS) else pickle.loads
         try:
             keys, values = load(payload)  # written by this executable, and checked
@@ -132,7 +139,7 @@ def _write_lists(file: Writable, keys: list[Key], lists: list[list[Any]]) -> int
 def _write_frame(file: Writable, keys: list[Key], values: list[Any], *, flat: bool) -> int:
     kinds = set(map(type, values if flat else chain.from_iterable(values)))
     if kinds <= _PLAIN:
-        codec = _MARSHAL_FLAT if flat else _MARSHAL_LISTS
+        codec = (_MARSHAL_FLAT if flat else _MARSHAL_LISTS) | _key_kind(keys)
         payload = marshal.dumps((keys, values), 2)
     else:
         codec = _PICKLE_FLAT if flat else _PICKLE_LISTS
@@ -140,6 +147,14 @@ def _write_frame(file: Writable, keys: list[Key], values: list[Any], *, flat: bo
     file.write(_HEADER.pack(codec, len(payload), _checksum(codec, payload)))
     file.write(payload)
     return _HEADER.size + len(payload)
+
+
+def _key_kind(keys: list[Key]) -> int:
+    kinds = set(map(type, keys))
+    kind = kinds.pop()
+    if kinds or (kind is int and not (keys[0] in _INTEGERS and keys[-1] in _INTEGERS)):  # they are sorted
+        return 0
+    return _KEY_KINDS.get(kind, 0)
 
 
 def _checksum(codec: int, payload: bytes) -> int:

@@ -9,7 +9,7 @@ from sys import getsizeof
 from typing import Any
 
 from gomr.job.errors import PairError, UserError
-from gomr.job.frames import Entry
+from gomr.job.frames import Entry, Writable, write_entries, write_flat
 from gomr.job.keys import Key, check_key, order_kind
 from gomr.job.reducers import KnownReducer, total
 from gomr.job.runs import Partitioning, Run, RunStore, merged, merged_entries
@@ -125,6 +125,19 @@ class Grouper:
             return keys, values
         return (keys, [value for (value,) in values]) if set(map(len, values)) <= {1} else None
 
+    def write(self, file: Writable, partition: int) -> None:
+        """Write the entries of `partition` as frames; for partitions in ascending order, as `groups`."""
+        flat = self.flat(partition)
+        if flat is not None:
+            write_flat(file, *flat)
+        else:
+            write_entries(file, self.entries(partition))
+
+    def take_over(self, groups: dict[Key, Any], runs: list[Run]) -> None:
+        """Start with what was collected by other means: `groups` as this Grouper would hold them, and runs."""
+        self._groups, self._runs = groups, runs
+        self._used_bytes = sum(size_of(key) + KEY_OVERHEAD_BYTES + size_of(value) for key, value in groups.items())
+
     @property
     def spills(self) -> int:
         """How many times memory was emptied to disk."""
@@ -222,8 +235,12 @@ class Grouper:
     def _spill(self) -> None:
         groups = self._groups
         single = self._fold is not None
-        entries = [((key, [groups[key]] if single else groups[key]) for key in keys) for keys in self._partitioned()]
-        self._runs.append(self._store.write(entries, order_kind(groups)))
+        parts = self._partitioned()
+
+        def write_block(file: Writable, partition: int) -> None:
+            write_entries(file, ((key, [groups[key]] if single else groups[key]) for key in parts[partition]))
+
+        self._runs.append(self._store.write(len(parts), write_block, order_kind(groups)))
         self._spills += 1
         self._groups = {}
         self._sorted = None

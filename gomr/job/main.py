@@ -48,6 +48,7 @@ def main() -> int:
 
 def describe(module: str, path: Path) -> int:
     """Write what the executable is and needs to `path`; return the exit status."""
+    from gomr.job import native
     from gomr.job.definition import load
 
     try:
@@ -64,6 +65,7 @@ def describe(module: str, path: Path) -> int:
             "name": module.rpartition(".")[2],
             "requires": requirements(),
             "serve": hasattr(os, "fork"),
+            "native": native.core is not None,
             "reducer": definition.reducer is not None,
             "partitions": definition.partitions,
             "params": definition.params,

@@ -6,14 +6,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from gomr.job import context
+from gomr.job import context, native
 from gomr.job.careful import Careful
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, UserError
 from gomr.job.formats import chunk_size
-from gomr.job.frames import write_entries, write_flat
 from gomr.job.grouping import Grouper, pairs_of, unpacked
+from gomr.job.native_grouping import NativeGrouper
 from gomr.job.outputs import LineWriter
 from gomr.job.runs import Partitioning, RunStore
 
@@ -97,7 +97,8 @@ def run_store(task: TaskFile) -> RunStore:
 
 
 def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -> dict[str, Any]:
-    grouper = Grouper(
+    make = Grouper if native.core is None else NativeGrouper
+    grouper = make(
         run_store(task),
         spill_bytes(task),
         combiner=definition.combiner,
@@ -118,11 +119,7 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
     with Path(task.output).open("wb") as file:
         for partition in range(task.partitions):
             start = file.tell()
-            flat = grouper.flat(partition)
-            if flat is not None:
-                write_flat(file, *flat)
-            else:
-                write_entries(file, grouper.entries(partition))
+            grouper.write(file, partition)
             blocks.append([start, file.tell() - start])
     return {
         "records_in": records.count,

@@ -50,7 +50,7 @@ class LineWriter:
     def __init__(self, file: BinaryIO, formatter: Formatter) -> None:
         self._file = file
         self._formatter = formatter
-        self._is_text = formatter is text_line
+        self.is_text = formatter is text_line
         self._keys: list[str] = []
         self._values: list[int] = []
         self.count = 0
@@ -69,9 +69,9 @@ class LineWriter:
     def add(self, key: Key, value: Any) -> None:
         """Write one pair, at once or with the next ones."""
         self.count += 1
-        if self._is_text and key.__class__ is bytes:
+        if self.is_text and key.__class__ is bytes:
             key = key.decode("utf-8", "surrogateescape")
-        if self._is_text and key.__class__ is str and value.__class__ is int:
+        if self.is_text and key.__class__ is str and value.__class__ is int:
             self._keys.append(key)
             self._values.append(value)
             if len(self._keys) >= LINES_HELD_MAX:
@@ -82,7 +82,7 @@ class LineWriter:
 
     def add_columns(self, keys: list[Key], values: list[Any]) -> None:
         """Write many pairs."""
-        if self._is_text and set(map(type, values)) == {int}:
+        if self.is_text and set(map(type, values)) == {int}:
             kinds = set(map(type, keys))
             if kinds == {bytes}:
                 keys = [key.decode("utf-8", "surrogateescape") for key in keys]

@@ -1,47 +1,104 @@
 """A reduce task: one partition's blocks in, keys in order with their values as a stream, result lines out."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from gomr.job import native
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, UserError
 from gomr.job.frames import read_frames
 from gomr.job.grouping import Grouper, pairs_of, unpacked
+from gomr.job.keys import Key
 from gomr.job.map_task import run_store, spill_bytes
-from gomr.job.outputs import LineWriter
+from gomr.job.outputs import LineWriter, text_line
 from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Partitioning
+
+COLUMN_KEYS = 4096  # of a merge in the native core: so many keys and values are Python objects at once
+TEXT_BYTES = 1024 * 1024  # of result lines that the native core makes at a time
+
+
+@dataclass(slots=True)
+class Progress:
+    """The key in hand, and how many keys there were."""
+
+    key: Key = NO_RECORD
+    keys: int = 0
 
 
 def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
     """Run a reduce task; return the facts for its result file. Raises UserError with the key in hand."""
     if definition.reducer is None:
         raise ContractError("a reduce task for a job that has no reducer")
-    key: Any = NO_RECORD
-    keys_in = 0
+    progress = Progress()
     try:
-        grouper = _grouped(definition, task)
-        reducer = definition.reducer
-        folded = grouper.flat(0) if isinstance(reducer, KnownReducer) else None
         with Path(task.output).open("wb") as file, LineWriter(file, definition.output_format) as lines:
-            if folded is not None and isinstance(reducer, KnownReducer):  # nothing is left to reduce
-                keys, values = folded
-                keys_in = len(keys)
-                lines.add_columns(keys, list(map(reducer.finished, values)))
-            else:
-                for key, group in grouper.groups(0):
-                    keys_in += 1
-                    for pair in pairs_of(reducer(key, group)):
-                        lines.add(*unpacked(pair, "reducer"))
+            spills = _reduce(definition, task, file, lines, progress)
     except (Exception, SystemExit) as error:
         host = isinstance(error, JobError) and error.kind == "host"
         if host or (isinstance(error, OSError) and error.errno in HOST_ERRNOS):
             raise
         if isinstance(error, UserError):
             raise
-        raise UserError(error, record=key, number=keys_in, source="reduce key") from error
-    return {"records_in": keys_in, "records_out": lines.count, "spills": grouper.spills}
+        raise UserError(error, record=progress.key, number=progress.keys, source="reduce key") from error
+    return {"records_in": progress.keys, "records_out": lines.count, "spills": spills}
+
+
+def _reduce(definition: JobDefinition, task: TaskFile, file: BinaryIO, lines: LineWriter, progress: Progress) -> int:
+    """Reduce by the native core where it can read all blocks; return how many times memory was emptied to disk."""
+    blocks = [(block.path, block.offset, block.length) for block in task.inputs]
+    reducer = definition.reducer
+    if native.core is not None and all(map(native.fits, blocks)):
+        store, fold = run_store(task), native.fold_of(reducer)
+        if not isinstance(reducer, KnownReducer):
+            _call_reducer(definition, native.groups(native.open_merge(store, blocks, fold)), lines, progress)
+            return 0
+        try:
+            merge = native.open_merge(store, blocks, fold)
+            _write_folded(merge, file, lines)
+        except native.core.Unfit:  # no code of the user's has run: start anew without the core
+            file.truncate(0)
+            file.seek(0)
+            lines.count = 0
+        else:
+            progress.keys = merge.keys
+            return 0
+    grouper = _grouped(definition, task)
+    folded = grouper.flat(0) if isinstance(reducer, KnownReducer) else None
+    if folded is not None and isinstance(reducer, KnownReducer):  # nothing is left to reduce
+        keys, values = folded
+        progress.keys = len(keys)
+        lines.add_columns(keys, list(map(reducer.finished, values)))
+    else:
+        _call_reducer(definition, grouper.groups(0), lines, progress)
+    return grouper.spills
+
+
+def _write_folded(merge: Any, file: BinaryIO, lines: LineWriter) -> None:
+    """Write what a well-known reducer makes of a merge. Raises Unfit for values that are no int of 64 bits."""
+    if lines.is_text:
+        while data := merge.lines(TEXT_BYTES, text_line):
+            file.write(data)
+        lines.count = merge.keys
+        return
+    while (columns := merge.columns(COLUMN_KEYS))[0]:
+        lines.add_columns(*columns)
+
+
+def _call_reducer(
+    definition: JobDefinition, groups: Iterator[tuple[Key, Iterator[Any]]], lines: LineWriter, progress: Progress
+) -> None:
+    """Write what the job's reducer makes of each key."""
+    reducer = definition.reducer
+    assert reducer is not None
+    for key, values in groups:
+        progress.key = key
+        progress.keys += 1
+        for pair in pairs_of(reducer(key, values)):
+            lines.add(*unpacked(pair, "reducer"))
 
 
 def _grouped(definition: JobDefinition, task: TaskFile) -> Grouper:

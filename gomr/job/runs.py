@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr.job.errors import HostError, PairError
-from gomr.job.frames import Entry, FrameSizes, read_entries, write_entries
+from gomr.job.frames import Entry, FrameSizes, Writable, read_entries, write_entries
 from gomr.job.keys import Key, order, partitions_of, sort_keys
 
 FAN_IN_MAX = 64  # open files, and a frame in memory for each
@@ -28,13 +28,14 @@ class Partitioning:
         """Return `keys` by partition, sorted. Raises PairError where the job's partitioner answers out of range."""
         if self.count == 1 and self.of is None:
             return [sort_keys(keys)]
-        numbers = partitions_of(keys, self.count) if self.of is None else map(self._chosen, keys)
+        numbers = partitions_of(keys, self.count) if self.of is None else map(self.chosen, keys)
         parts: list[list[Key]] = [[] for _ in range(self.count)]
         for key, number in zip(keys, numbers, strict=True):
             parts[number].append(key)
         return [sort_keys(part) for part in parts]
 
-    def _chosen(self, key: Key) -> int:
+    def chosen(self, key: Key) -> int:
+        """Return the partition that the job's function chooses. Raises PairError for one out of range."""
         assert self.of is not None
         partition = self.of(key, self.count)
         if not isinstance(partition, int) or not 0 <= partition < self.count:
@@ -58,26 +59,35 @@ class Run:
     kind: type | None
     frame_bytes: int
 
+    def place(self, partition: int) -> tuple[int, int]:
+        """Return where the block of `partition` is: offset and length."""
+        start, stop = self.offsets[partition : partition + 2]
+        return start, stop - start
+
 
 class RunStore:
-    """Writes runs into `folder`, up to `limit_bytes` in all. Raises HostError when there is no more room."""
+    """Writes runs into `folder`, up to `limit_bytes` in all. Raises HostError when there is no more room.
+
+    `memory_bytes` is what frames that are merged may take.
+    """
 
     def __init__(self, folder: Path, limit_bytes: int, memory_bytes: int) -> None:
         self._folder = folder
         self._left_bytes = limit_bytes
         self._limit_bytes = limit_bytes
         self._count = 0
-        self._memory_bytes = memory_bytes
+        self.memory_bytes = memory_bytes
 
-    def write(self, partitions: Iterable[Iterable[Entry]], kind: type | None) -> Run:
-        """Write one run; `partitions` gives the sorted entries of each partition in turn, with keys of `kind`."""
+    def write(self, partitions: int, write_block: Callable[[Writable, int], object], kind: type | None = None) -> Run:
+        """Write one run: `write_block(file, partition)` writes each partition's frames in turn, with keys of `kind`."""
         path = self._folder / f"run-{self._count}"
         self._count += 1
         offsets = [0]
         with path.open("wb") as file:
             frames = FrameSizes(file)
-            for entries in partitions:
-                offsets.append(offsets[-1] + write_entries(frames, entries))
+            for partition in range(partitions):
+                write_block(frames, partition)
+                offsets.append(frames.written)
         self._left_bytes -= offsets[-1]
         if self._left_bytes < 0:
             raise HostError(
@@ -89,7 +99,7 @@ class RunStore:
     def fan_in(self, runs: Iterable[Run]) -> int:
         """Return how many of `runs` may be merged at once: a decoded frame of each is in memory."""
         frame_bytes = max(FRAME_BYTES, *(DECODED_SIZE * run.frame_bytes for run in runs))
-        return max(2, min(FAN_IN_MAX, self._memory_bytes // frame_bytes))
+        return max(2, min(FAN_IN_MAX, self.memory_bytes // frame_bytes))
 
     def remove(self, runs: Iterable[Run]) -> None:
         """Delete runs that were merged into another."""
@@ -121,8 +131,7 @@ def _merge_group(store: RunStore, group: list[Run]) -> Run:
     if len(group) == 1:
         return group[0]
     count = len(group[0].offsets) - 1
-    merges = (_merge(group, partition) for partition in range(count))
-    run = store.write(merges, _common_kind(group))
+    run = store.write(count, lambda file, partition: write_entries(file, _merge(group, partition)), _common_kind(group))
     store.remove(group)
     return run
 
@@ -148,7 +157,7 @@ def _entry_order(entry: Entry) -> tuple[int, Any]:
 
 
 def _read(run: Run, partition: int) -> Iterator[Entry]:
-    start, stop = run.offsets[partition : partition + 2]
+    start, length = run.place(partition)
     with run.path.open("rb") as file:
         file.seek(start)
-        yield from read_entries(file, stop - start)
+        yield from read_entries(file, length)

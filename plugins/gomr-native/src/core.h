@@ -1,0 +1,174 @@
+/* What the files of the native core share: memory, keys, values, frames. See the README for who uses what. */
+#ifndef GOMR_CORE_H
+#define GOMR_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The exception that says: this data is for the standard-library path. */
+extern PyObject *Unfit;
+
+/* -- memory.c: every allocation goes through here, so that it can be counted, and made to fail by the tests ------- */
+
+void *core_realloc(void *old, size_t bytes); /* NULL with MemoryError set */
+void core_free(void *memory);
+
+typedef struct ArenaPiece {
+    struct ArenaPiece *next;
+    size_t used, size;
+    char bytes[];
+} ArenaPiece;
+
+/* Memory that is taken in small pieces and let go all at once. */
+typedef struct {
+    ArenaPiece *pieces;
+    size_t total_bytes;
+} Arena;
+
+void *arena_take(Arena *arena, size_t bytes); /* aligned to 8; NULL with MemoryError set */
+void arena_clear(Arena *arena);
+
+/* Bytes that grow at their end. */
+typedef struct {
+    char *bytes;
+    size_t length, size;
+} Buffer;
+
+char *buffer_extend(Buffer *buffer, size_t bytes); /* where the new bytes go; NULL with MemoryError set */
+int buffer_add(Buffer *buffer, const void *bytes, size_t length);
+void buffer_clear(Buffer *buffer);
+
+/* -- key.c ------------------------------------------------------------------------------------------------------- */
+
+/* In the order of keys: numbers < str < bytes. */
+typedef enum { KEY_INT, KEY_STR, KEY_BYTES, KEY_KINDS } KeyKind;
+
+/* A key as bytes whose order is the key's: UTF-8 of a str (lone surrogates as three bytes each), bytes as they are,
+   an int of 64 bits big-endian with its sign bit turned over. `prefix` is the first 8 bytes, big-endian. */
+typedef struct {
+    const char *bytes;
+    uint64_t prefix;
+    uint32_t length;
+    uint8_t kind;
+} Key;
+
+/* Room for the bytes of a key that has none of its own. */
+typedef struct {
+    char number[8];
+    PyObject *encoded;
+} KeyRoom;
+
+/* 1: done; 0: of a type that the core does not take; -1: an exception is set. `room` must start as zeros, and outlive
+   the key; its `encoded` is the caller's to let go. */
+int key_of_object(PyObject *object, Key *key, KeyRoom *room);
+PyObject *key_object(const Key *key);
+void key_set(Key *key, KeyKind kind, const char *bytes, size_t length);
+int64_t key_number(const Key *key);
+int key_compare(const Key *left, const Key *right);
+uint64_t key_hash(const Key *key, uint64_t seed);
+uint32_t key_partition(const Key *key, uint32_t partitions);
+uint32_t crc32_of(uint32_t crc, const void *bytes, size_t length);
+void crc32_prepare(void);
+
+/* -- value.c: values as `marshal` version 2 writes them ------------------------------------------------------------ */
+
+void put_number(char *at, uint32_t number); /* four bytes, little-endian, as marshal counts */
+uint32_t number_at(const char *at);
+
+int encode_integer(Buffer *buffer, int64_t value);
+int encode_text(Buffer *buffer, char tag, const char *bytes, size_t length);
+int encode_key(Buffer *buffer, const Key *key);
+
+/* 1: appended; 0: of a type that marshal would change or does not know; -1: an exception is set. */
+int encode_value(Buffer *buffer, PyObject *value);
+
+/* What is left to read of some bytes. */
+typedef struct {
+    const char *at, *end;
+} Reader;
+
+int read_tag(Reader *reader, char tag);               /* 0, or -1 where another byte or none comes */
+int read_count(Reader *reader, uint32_t *count);      /* 0, or -1 */
+int read_integer(Reader *reader, int64_t *value);     /* 1; 0 where it is no int of 64 bits; -1 where cut short */
+int read_key(Reader *reader, Key *key, KeyRoom *room); /* 1; 0 where the core does not take it; -1 where cut short */
+int skip_value(Reader *reader);                       /* 1; 0 for a value with parts; -1 where cut short */
+PyObject *value_object(const char *bytes, size_t length);
+
+/* -- frame.c: frames of sorted entries, as gomr/job/frames.py describes them --------------------------------------- */
+
+enum { HEADER_BYTES = 9, VALUES_PER_FRAME = 4096, FRAME_BYTES_MAX = 512 * 1024 };
+enum { MARSHAL_FLAT, MARSHAL_LISTS, PICKLE_FLAT, PICKLE_LISTS, CODEC_MASK = 3, KEY_KIND_SHIFT = 2 };
+
+/* Gathers entries of one kind of key, and writes a frame when it is full. */
+typedef struct {
+    PyObject *write; /* called with the bytes of each frame; borrowed */
+    Buffer keys, values;
+    Buffer parts; /* a Part for each entry */
+    uint64_t entries, all_values;
+    int kind;
+} FrameWriter;
+
+int damaged(const char *what); /* sets the OSError of a failing disk, which is the machine's fault; -1 */
+int frame_begin(FrameWriter *writer, const Key *key, uint64_t values); /* an entry of so many values to come */
+int frame_values(FrameWriter *writer, const Key *key, Reader values, uint64_t count);
+int frame_integer(FrameWriter *writer, const Key *key, int64_t value); /* an entry of one value, whole */
+int frame_flush(FrameWriter *writer);
+void frame_clear(FrameWriter *writer);
+
+/* Reads the entries of a block, one after the other. */
+typedef struct {
+    char *path;
+    int64_t offset, end; /* of what is not read yet */
+    Buffer payload;
+    Reader keys, values; /* within the payload */
+    uint32_t left;       /* entries of this frame */
+    bool flat;
+    Key key; /* of the entry in hand */
+    KeyRoom room;
+    uint32_t count;       /* its values ... */
+    Reader entry_values; /* ... which start here */
+} Cursor;
+
+int cursor_open(Cursor *cursor, const char *path, int64_t offset, int64_t length);
+int cursor_next(Cursor *cursor); /* 1: an entry is in hand; 0: the end; -1: an exception is set */
+void cursor_close(Cursor *cursor);
+PyObject *scan_block(PyObject *module, PyObject *arguments);
+
+/* -- sort.c --------------------------------------------------------------------------------------------------------- */
+
+/* What is sorted in place of keys of one kind: the first 8 bytes tell most of them apart. */
+typedef struct {
+    uint64_t prefix;
+    void *entry;
+} SortItem;
+
+typedef bool (*IsLess)(const SortItem *left, const SortItem *right); /* where the prefixes are the same */
+void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); /* stable */
+
+/* -- table.c, merge.c, text.c: what Python sees --------------------------------------------------------------------- */
+
+extern PyType_Spec table_spec, merge_spec;
+
+int text_line(Buffer *buffer, const Key *key, int64_t value); /* 1; 0 where a key is no UTF-8 text; -1 */
+
+/* What Table.add returns. */
+enum { ADDED_ALL, IS_FULL, IS_REFUSED };
+
+/* What becomes of a key's values: they are kept one by one, or folded into one int of 64 bits. */
+typedef enum { KEEP, TOTAL, LARGEST, SMALLEST, FIRST, FOLDS } Fold;
+static inline int fold(Fold how, int64_t *so_far, int64_t value) /* 0; -1 where the sum takes more than 64 bits */
+{
+    int64_t sum;
+    if (how == TOTAL && __builtin_add_overflow(*so_far, value, &sum))
+        return -1;
+    if (how == TOTAL)
+        *so_far = sum;
+    if ((how == LARGEST && value > *so_far) || (how == SMALLEST && value < *so_far))
+        *so_far = value;
+    return 0;
+}
+
+#endif

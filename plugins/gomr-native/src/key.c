@@ -1,0 +1,172 @@
+/* Keys: from and to Python objects, their order, their hash, their partition. */
+#include "core.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint32_t crc32_table[8][256];
+
+/* Prepares the tables of CRC-32 (the polynomial of zlib) for eight bytes at a time. */
+void crc32_prepare(void)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t crc = i;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+        crc32_table[0][i] = crc;
+    }
+    for (int slice = 1; slice < 8; slice++)
+        for (int i = 0; i < 256; i++) {
+            uint32_t before = crc32_table[slice - 1][i];
+            crc32_table[slice][i] = before >> 8 ^ crc32_table[0][before & 0xFF];
+        }
+}
+
+uint32_t crc32_of(uint32_t crc, const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    crc = ~crc;
+    for (; length >= 8; length -= 8, at += 8) {
+        uint32_t low = crc ^ (at[0] | at[1] << 8 | at[2] << 16 | (uint32_t)at[3] << 24);
+        crc = crc32_table[7][low & 0xFF] ^ crc32_table[6][low >> 8 & 0xFF] ^ crc32_table[5][low >> 16 & 0xFF]
+            ^ crc32_table[4][low >> 24] ^ crc32_table[3][at[4]] ^ crc32_table[2][at[5]] ^ crc32_table[1][at[6]]
+            ^ crc32_table[0][at[7]];
+    }
+    for (; length > 0; length--, at++)
+        crc = crc >> 8 ^ crc32_table[0][(crc ^ *at) & 0xFF];
+    return ~crc;
+}
+
+static uint64_t big_endian(const unsigned char *bytes)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | bytes[i];
+    return number;
+}
+
+void key_set(Key *key, KeyKind kind, const char *bytes, size_t length)
+{
+    unsigned char start[8] = {0};
+    memcpy(start, bytes, length < 8 ? length : 8);
+    *key = (Key){.bytes = bytes, .prefix = big_endian(start), .length = (uint32_t)length, .kind = (uint8_t)kind};
+}
+
+static void set_number(Key *key, KeyRoom *room, int64_t number)
+{
+    uint64_t ordered = (uint64_t)number ^ (uint64_t)1 << 63;
+    for (int i = 0; i < 8; i++)
+        room->number[i] = (char)(ordered >> (56 - 8 * i));
+    *key = (Key){.bytes = room->number, .prefix = ordered, .length = 8, .kind = KEY_INT};
+}
+
+int64_t key_number(const Key *key)
+{
+    return (int64_t)(key->prefix ^ (uint64_t)1 << 63);
+}
+
+static int set_text(Key *key, KeyRoom *room, PyObject *text)
+{
+    Py_ssize_t length;
+    const char *bytes = PyUnicode_AsUTF8AndSize(text, &length);
+    if (bytes == NULL) { /* a lone surrogate: a byte of the input that was no UTF-8 */
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+            return -1;
+        PyErr_Clear();
+        Py_XSETREF(room->encoded, PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"));
+        if (room->encoded == NULL)
+            return -1;
+        bytes = PyBytes_AS_STRING(room->encoded);
+        length = PyBytes_GET_SIZE(room->encoded);
+    }
+    if (length > INT32_MAX)
+        return 0;
+    key_set(key, KEY_STR, bytes, (size_t)length);
+    return 1;
+}
+
+int key_of_object(PyObject *object, Key *key, KeyRoom *room)
+{
+    if (PyUnicode_CheckExact(object)) {
+        if (PyUnicode_IS_COMPACT_ASCII(object) && PyUnicode_GET_LENGTH(object) <= INT32_MAX) {
+            key_set(key, KEY_STR, PyUnicode_DATA(object), (size_t)PyUnicode_GET_LENGTH(object));
+            return 1;
+        }
+        return set_text(key, room, object);
+    }
+    if (PyBytes_CheckExact(object) && PyBytes_GET_SIZE(object) <= INT32_MAX) {
+        key_set(key, KEY_BYTES, PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object));
+        return 1;
+    }
+    if (PyLong_CheckExact(object)) {
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
+        if (overflow)
+            return 0;
+        set_number(key, room, number);
+        return 1;
+    }
+    return 0;
+}
+
+PyObject *key_object(const Key *key)
+{
+    switch (key->kind) {
+    case KEY_STR:
+        return PyUnicode_DecodeUTF8(key->bytes, key->length, "surrogatepass");
+    case KEY_BYTES:
+        return PyBytes_FromStringAndSize(key->bytes, key->length);
+    default:
+        return PyLong_FromLongLong(key_number(key));
+    }
+}
+
+int key_compare(const Key *left, const Key *right)
+{
+    if (left->kind != right->kind)
+        return left->kind < right->kind ? -1 : 1;
+    if (left->prefix != right->prefix)
+        return left->prefix < right->prefix ? -1 : 1;
+    uint32_t shorter = left->length < right->length ? left->length : right->length;
+    int order = shorter > 8 ? memcmp(left->bytes + 8, right->bytes + 8, shorter - 8) : 0;
+    if (order != 0)
+        return order;
+    return left->length < right->length ? -1 : left->length > right->length;
+}
+
+/* Multiplies and folds eight bytes at a time; `seed` keeps a user's data from choosing where its keys meet. */
+uint64_t key_hash(const Key *key, uint64_t seed)
+{
+    const uint64_t odd = 0x9E3779B97F4A7C15u; /* 2^64 divided by the golden ratio, as in Fibonacci hashing */
+    uint64_t hash = seed ^ (key->length * odd + key->kind);
+    const char *at = key->bytes;
+    uint32_t left = key->length;
+    for (; left >= 8; left -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        hash = (hash ^ word) * odd;
+        hash ^= hash >> 32;
+    }
+    uint64_t word = 0;
+    memcpy(&word, at, left);
+    hash = (hash ^ word) * odd;
+    hash ^= hash >> 29;
+    hash *= odd;
+    return hash ^ hash >> 32;
+}
+
+/* CRC-32 of the key's canonical bytes, as in gomr/job/keys.py. */
+uint32_t key_partition(const Key *key, uint32_t partitions)
+{
+    if (partitions == 1)
+        return 0;
+    if (key->kind == KEY_INT) {
+        char text[24];
+        int64_t number = key_number(key);
+        uint64_t size = number < 0 ? -(uint64_t)number : (uint64_t)number;
+        int length = snprintf(text, sizeof text, "i%s%llx", number < 0 ? "-" : "", (unsigned long long)size);
+        return crc32_of(0, text, (size_t)length) % partitions;
+    }
+    uint32_t crc = crc32_of(0, key->kind == KEY_STR ? "s" : "b", 1);
+    return crc32_of(crc, key->bytes, key->length) % partitions;
+}

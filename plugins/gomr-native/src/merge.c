@@ -1,0 +1,321 @@
+/* Merge: the entries of many sorted blocks as one sorted sequence, equal keys' values in the order of the blocks. */
+#include "core.h"
+
+#include <stddef.h>
+#include <string.h>
+
+typedef struct {
+    PyObject_HEAD
+    Fold fold;
+    Cursor *cursors;
+    size_t cursor_count; /* opened */
+    Cursor **heap;       /* those with an entry in hand, the least first */
+    size_t heap_count;
+    Buffer group_bytes; /* the key of the group in hand, which outlives its cursor's */
+    Key group;
+    bool in_group;
+    unsigned long long keys;
+} Merge;
+
+static bool is_before(const Cursor *left, const Cursor *right)
+{
+    int order = key_compare(&left->key, &right->key);
+    return order != 0 ? order < 0 : left < right; /* cursors lie in the order of the blocks */
+}
+
+static void sift_down(Merge *merge, size_t at)
+{
+    Cursor *moved = merge->heap[at];
+    for (size_t child; (child = 2 * at + 1) < merge->heap_count; at = child) {
+        if (child + 1 < merge->heap_count && is_before(merge->heap[child + 1], merge->heap[child]))
+            child++;
+        if (!is_before(merge->heap[child], moved))
+            break;
+        merge->heap[at] = merge->heap[child];
+    }
+    merge->heap[at] = moved;
+}
+
+/* Moves the first cursor to its next entry. */
+static int advance(Merge *merge)
+{
+    int result = cursor_next(merge->heap[0]);
+    if (result == 0)
+        merge->heap[0] = merge->heap[--merge->heap_count];
+    if (merge->heap_count > 0)
+        sift_down(merge, 0);
+    return result < 0 ? -1 : 0;
+}
+
+static int begin_group(Merge *merge)
+{
+    const Key *key = &merge->heap[0]->key;
+    merge->group_bytes.length = 0;
+    if (buffer_add(&merge->group_bytes, key->bytes, key->length) < 0)
+        return -1;
+    merge->group = *key;
+    merge->group.bytes = merge->group_bytes.bytes;
+    merge->in_group = true;
+    merge->keys++;
+    return 0;
+}
+
+/* Says whether the first cursor has a value of the group in hand; moves on past entries that are read to their end. */
+static int has_value(Merge *merge)
+{
+    while (merge->in_group) {
+        if (merge->heap_count == 0 || key_compare(&merge->heap[0]->key, &merge->group) != 0) {
+            merge->in_group = false;
+            break;
+        }
+        if (merge->heap[0]->count > 0)
+            return 1;
+        if (advance(merge) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Folds the values of the next key. 1: done; 0: there is no key left; -1: an exception, Unfit for what is no integer. */
+static int fold_group(Merge *merge, int64_t *folded)
+{
+    int more = 1;
+    if (merge->heap_count == 0)
+        return 0;
+    if (begin_group(merge) < 0)
+        return -1;
+    bool is_first = true;
+    *folded = 0;
+    while ((more = has_value(merge)) == 1) {
+        Cursor *cursor = merge->heap[0];
+        int64_t value;
+        if (read_integer(&cursor->entry_values, &value) != 1 || (!is_first && fold(merge->fold, folded, value) < 0)) {
+            PyErr_SetString(Unfit, "a value is no int of 64 bits, or their sum is none");
+            return -1;
+        }
+        if (is_first)
+            *folded = value;
+        is_first = false;
+        cursor->count--;
+    }
+    return more < 0 ? -1 : 1;
+}
+
+static PyObject *merge_columns(Merge *merge, PyObject *argument)
+{
+    long limit = PyLong_AsLong(argument);
+    if (PyErr_Occurred())
+        return NULL;
+    PyObject *keys = PyList_New(0), *values = PyList_New(0);
+    int result = keys == NULL || values == NULL ? -1 : 1;
+    for (long i = 0; i < limit && result == 1; i++) {
+        int64_t folded;
+        result = fold_group(merge, &folded);
+        if (result != 1)
+            break;
+        PyObject *key = key_object(&merge->group), *value = PyLong_FromLongLong(folded);
+        if (key == NULL || value == NULL || PyList_Append(keys, key) < 0 || PyList_Append(values, value) < 0)
+            result = -1;
+        Py_XDECREF(key);
+        Py_XDECREF(value);
+    }
+    if (result >= 0)
+        return Py_BuildValue("(NN)", keys, values);
+    Py_XDECREF(keys);
+    Py_XDECREF(values);
+    return NULL;
+}
+
+/* Appends the line that Python makes of a key which is no UTF-8 text. */
+static int add_line_of_python(Buffer *lines, PyObject *text_line_function, const Key *key, int64_t value)
+{
+    PyObject *object = key_object(key);
+    PyObject *line = object == NULL ? NULL : PyObject_CallFunction(text_line_function, "NL", object, (long long)value);
+    int result = -1;
+    if (line != NULL && PyBytes_CheckExact(line))
+        result = buffer_add(lines, PyBytes_AS_STRING(line), (size_t)PyBytes_GET_SIZE(line));
+    else if (line != NULL)
+        PyErr_SetString(PyExc_TypeError, "lines(): the function returns bytes");
+    Py_XDECREF(line);
+    return result;
+}
+
+static PyObject *merge_lines(Merge *merge, PyObject *arguments)
+{
+    Py_ssize_t size;
+    PyObject *function;
+    if (!PyArg_ParseTuple(arguments, "nO:lines", &size, &function))
+        return NULL;
+    Buffer lines = {0};
+    int result = 1;
+    while (lines.length < (size_t)size && result == 1) {
+        int64_t folded;
+        result = fold_group(merge, &folded);
+        if (result != 1)
+            break;
+        result = text_line(&lines, &merge->group, folded);
+        if (result == 0)
+            result = add_line_of_python(&lines, function, &merge->group, folded) < 0 ? -1 : 1;
+    }
+    PyObject *bytes = result < 0 ? NULL : PyBytes_FromStringAndSize(lines.bytes, (Py_ssize_t)lines.length);
+    buffer_clear(&lines);
+    return bytes;
+}
+
+/* Returns the next values of the group in hand, at most `limit`. */
+static PyObject *values_of_group(Merge *merge, long limit)
+{
+    PyObject *list = PyList_New(0);
+    int more = 1;
+    for (long i = 0; i < limit && list != NULL && (more = has_value(merge)) == 1; i++) {
+        Cursor *cursor = merge->heap[0];
+        const char *start = cursor->entry_values.at;
+        skip_value(&cursor->entry_values);
+        cursor->count--;
+        PyObject *value = value_object(start, (size_t)(cursor->entry_values.at - start));
+        if (value == NULL || PyList_Append(list, value) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(value);
+    }
+    if (more < 0)
+        Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *merge_more(Merge *merge, PyObject *argument)
+{
+    long limit = PyLong_AsLong(argument);
+    return PyErr_Occurred() ? NULL : values_of_group(merge, limit);
+}
+
+static PyObject *merge_group(Merge *merge, PyObject *argument)
+{
+    long limit = PyLong_AsLong(argument);
+    if (PyErr_Occurred())
+        return NULL;
+    int more;
+    while ((more = has_value(merge)) == 1) /* what the last group's user left unread */
+        merge->heap[0]->count = 0;
+    if (more < 0)
+        return NULL;
+    if (merge->heap_count == 0)
+        Py_RETURN_NONE;
+    if (begin_group(merge) < 0)
+        return NULL;
+    PyObject *values = values_of_group(merge, limit);
+    more = values == NULL ? -1 : has_value(merge);
+    PyObject *key = more < 0 ? NULL : key_object(&merge->group);
+    if (key != NULL)
+        return Py_BuildValue("(NNN)", key, values, PyBool_FromLong(more));
+    Py_XDECREF(values);
+    return NULL;
+}
+
+static int write_all(Merge *merge, FrameWriter *writer)
+{
+    while (merge->heap_count > 0) {
+        if (merge->fold != KEEP) {
+            int64_t folded;
+            if (fold_group(merge, &folded) < 0 || frame_integer(writer, &merge->group, folded) < 0)
+                return -1;
+            continue;
+        }
+        Cursor *cursor = merge->heap[0];
+        if (frame_begin(writer, &cursor->key, cursor->count) < 0
+            || frame_values(writer, &cursor->key, cursor->entry_values, cursor->count) < 0 || advance(merge) < 0)
+            return -1;
+    }
+    return frame_flush(writer);
+}
+
+static PyObject *merge_write(Merge *merge, PyObject *write)
+{
+    FrameWriter writer = {.write = write};
+    int result = write_all(merge, &writer);
+    frame_clear(&writer);
+    if (result < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Opens the blocks of a list of (path, offset, length). */
+static int open_cursors(Merge *merge, PyObject *blocks)
+{
+    size_t count = (size_t)PyList_GET_SIZE(blocks);
+    merge->cursors = core_realloc(NULL, count * sizeof *merge->cursors);
+    merge->heap = core_realloc(NULL, count * sizeof *merge->heap);
+    if (merge->cursors == NULL || merge->heap == NULL)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        const char *path;
+        long long offset, length;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(blocks, (Py_ssize_t)i), "sLL:Merge", &path, &offset, &length))
+            return -1;
+        if (cursor_open(&merge->cursors[i], path, offset, length) < 0)
+            return -1;
+        merge->cursor_count++;
+        int result = cursor_next(&merge->cursors[i]);
+        if (result < 0)
+            return -1;
+        if (result == 1)
+            merge->heap[merge->heap_count++] = &merge->cursors[i];
+    }
+    for (size_t i = merge->heap_count; i-- > 0;)
+        sift_down(merge, i);
+    return 0;
+}
+
+static PyObject *merge_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *blocks;
+    int how;
+    if (!PyArg_ParseTuple(arguments, "O!i:Merge", &PyList_Type, &blocks, &how))
+        return NULL;
+    if (how < KEEP || how >= FOLDS)
+        return PyErr_Format(PyExc_ValueError, "Merge(): no fold %d", how);
+    Merge *merge = (Merge *)type->tp_alloc(type, 0);
+    if (merge == NULL)
+        return NULL;
+    merge->fold = (Fold)how;
+    if (open_cursors(merge, blocks) < 0)
+        Py_CLEAR(merge);
+    return (PyObject *)merge;
+}
+
+static void merge_dealloc(Merge *merge)
+{
+    PyTypeObject *type = Py_TYPE(merge);
+    for (size_t i = 0; i < merge->cursor_count; i++)
+        cursor_close(&merge->cursors[i]);
+    core_free(merge->cursors);
+    core_free(merge->heap);
+    buffer_clear(&merge->group_bytes);
+    type->tp_free(merge);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"columns", (PyCFunction)merge_columns, METH_O, "Return the next keys and their folded values, at most so many."},
+    {"lines", (PyCFunction)merge_lines, METH_VARARGS, "Return the next lines of text, about so many bytes; none at the end."},
+    {"group", (PyCFunction)merge_group, METH_O,
+     "Return the next (key, values, more): at most so many values, and whether there are more; None at the end."},
+    {"more", (PyCFunction)merge_more, METH_O, "Return the next values of the group in hand, at most so many."},
+    {"write", (PyCFunction)merge_write, METH_O, "Write everything as frames."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"keys", T_ULONGLONG, offsetof(Merge, keys), READONLY, "How many keys have come."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Merge(blocks, fold): many sorted blocks as one."},
+    {Py_tp_new, merge_new},
+    {Py_tp_dealloc, merge_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {0, NULL},
+};
+
+PyType_Spec merge_spec = {"gomr_native._core.Merge", sizeof(Merge), 0, Py_TPFLAGS_DEFAULT, slots};

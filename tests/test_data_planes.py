@@ -1,0 +1,149 @@
+"""The native core and the standard-library path write blocks that each can read, and give the same result."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import pytest
+from gomr_native import _core
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gomr
+from gomr.job import map_task, native
+from gomr.job.contract import Piece, TaskFile
+from gomr.job.definition import JobDefinition
+from gomr.job.formats import INPUT_FORMATS
+from gomr.job.map_task import run_map
+from gomr.job.outputs import OUTPUT_FORMATS
+from gomr.job.reduce_task import run_reduce
+
+PURE, NATIVE = None, _core
+whole = st.integers(-(2**70), 2**70) | st.sampled_from([2**31 - 1, 2**31, -(2**31) - 1, 2**63 - 1, 2**63, -(2**63)])
+texts = st.text(st.characters() | st.sampled_from("\t\n\\\r\udc80\udcff\ud800"), max_size=12)
+simple_keys = texts | st.binary(max_size=12) | whole
+any_keys = simple_keys | st.none() | st.booleans() | st.floats(allow_nan=False) | st.tuples(texts, whole)
+any_values = (
+    whole | texts | st.binary(max_size=9) | st.none() | st.booleans() | st.tuples(whole, texts) | st.lists(whole)
+)
+few_keys = st.one_of(simple_keys, simple_keys, st.sampled_from(["a", b"a", 1, "word"]))
+
+
+def task_file(folder: Path, kind: str, inputs: list[Piece], partitions: int) -> TaskFile:
+    folder.mkdir()
+    return TaskFile(
+        kind=kind,
+        inputs=tuple(inputs),
+        partitions=partitions,
+        params={},
+        output=str(folder / "output"),
+        scratch=str(folder),
+        result=str(folder / "result"),
+        memory_bytes=64,
+        scratch_bytes=2**30,
+    )
+
+
+def definition(splits: list[list[Any]], reducer: Any, combiner: Any, output_format: str) -> JobDefinition:
+    def mapper(line: str) -> Iterator[Any]:
+        yield from splits[int(line)]
+
+    assert inspect.isgeneratorfunction(mapper)
+    return JobDefinition(
+        module="job",
+        mapper=mapper,
+        reducer=reducer,
+        combiner=combiner,
+        partitioner=None,
+        setup=None,
+        input_format=INPUT_FORMATS["lines"],
+        output_format=OUTPUT_FORMATS[output_format],
+    )
+
+
+def run(
+    job: JobDefinition, splits: int, partitions: int, maps_by: list[ModuleType | None], reduces_by: ModuleType | None
+) -> list[bytes]:
+    """Run a job of a line a split; return its result parts."""
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        blocks = []
+        for number in range(splits):
+            line = folder / f"input-{number}"
+            line.write_text(f"{number}\n")
+            patch.setattr(native, "core", maps_by[number % len(maps_by)])
+            pieces = [Piece(str(line), 0, line.stat().st_size)]
+            task = task_file(folder / f"map-{number}", "map", pieces, partitions)
+            blocks.append([Piece(task.output, *block) for block in run_map(job, task)["blocks"]])
+        patch.setattr(native, "core", reduces_by)
+        parts = []
+        for partition in range(partitions):
+            pieces = [block[partition] for block in blocks if block[partition].length]
+            task = task_file(folder / f"reduce-{partition}", "reduce", pieces, 1)
+            facts = run_reduce(job, task)
+            parts.append(Path(task.output).read_bytes())
+            assert facts["records_out"] == parts[-1].count(b"\n")
+        return parts
+
+
+def as_list(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    yield key, list(values)
+
+
+def summed(key: Any, values: Iterator[int]) -> Iterator[tuple[Any, int]]:
+    yield key, sum(values)
+
+
+def paired(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    yield key, [value for value in values if value]
+
+
+def flattened(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    yield key, sorted(item for value in values for item in (value if isinstance(value, list) else [value]) if item)
+
+
+@pytest.fixture(params=[2 * 1024 * 1024, 1], ids=["in memory", "spilling"])
+def budget(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_task, "SPILL_BYTES_MIN", request.param)
+
+
+def check(job: JobDefinition, splits: int, partitions: int) -> None:
+    wanted = run(job, splits, partitions, [PURE], PURE)
+    assert run(job, splits, partitions, [NATIVE], NATIVE) == wanted
+    assert run(job, splits, partitions, [NATIVE, PURE], PURE) == wanted
+    assert run(job, splits, partitions, [PURE, NATIVE], NATIVE) == wanted
+
+
+@pytest.mark.usefixtures("budget")
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(few_keys, whole), max_size=30), min_size=1, max_size=4), st.integers(1, 3), st.data()
+)
+def test_known_reducers(splits: list[list[Any]], partitions: int, data: st.DataObject) -> None:
+    reducer = data.draw(st.sampled_from([gomr.total, gomr.largest, gomr.smallest, gomr.first]))
+    output_format = data.draw(st.sampled_from(["text", "json"]))
+    if output_format == "json":  # it can write no surrogates and no long numbers differently: only its keys matter
+        splits = [[(repr(key), value) for key, value in split] for split in splits]
+    check(definition(splits, reducer, reducer, output_format), len(splits), partitions)
+
+
+@pytest.mark.usefixtures("budget")
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.tuples(any_keys, any_values), max_size=20), min_size=1, max_size=4), st.integers(1, 3))
+def test_any_keys_and_values(splits: list[list[Any]], partitions: int) -> None:
+    check(definition(splits, as_list, None, "text"), len(splits), partitions)
+
+
+@pytest.mark.usefixtures("budget")
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(few_keys, whole), max_size=20), min_size=1, max_size=4),
+    st.integers(1, 3),
+    st.sampled_from([summed, paired]),
+)
+def test_combiners(splits: list[list[Any]], partitions: int, combiner: Callable[..., Any]) -> None:
+    reducer = summed if combiner is summed else flattened
+    check(definition(splits, reducer, combiner, "text"), len(splits), partitions)
