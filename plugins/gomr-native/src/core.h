@@ -11,6 +11,10 @@
 /* The exception that says: this data is for the standard-library path. */
 extern PyObject *Unfit;
 
+/* Sets the OSError of a failing disk, for a block that is not what was written; returns -1. */
+int damaged(const char *what);
+PyObject *checked(PyObject *decoded); /* damaged() in place of a ValueError */
+
 /* -- memory.c: every allocation goes through here, so that it can be counted, and made to fail by the tests ------- */
 
 void *core_realloc(void *old, size_t bytes); /* NULL with MemoryError set */
@@ -111,7 +115,6 @@ typedef struct {
     int kind;
 } FrameWriter;
 
-int damaged(const char *what); /* sets the OSError of a failing disk, which is the machine's fault; -1 */
 int frame_begin(FrameWriter *writer, const Key *key, uint64_t values); /* an entry of so many values to come */
 int frame_values(FrameWriter *writer, const Key *key, Reader values, uint64_t count);
 int frame_integer(FrameWriter *writer, const Key *key, int64_t value); /* an entry of one value, whole */

@@ -113,7 +113,7 @@ PyObject *key_object(const Key *key)
 {
     switch (key->kind) {
     case KEY_STR:
-        return PyUnicode_DecodeUTF8(key->bytes, key->length, "surrogatepass");
+        return checked(PyUnicode_DecodeUTF8(key->bytes, key->length, "surrogatepass"));
     case KEY_BYTES:
         return PyBytes_FromStringAndSize(key->bytes, key->length);
     default:

@@ -238,5 +238,5 @@ PyObject *value_object(const char *bytes, size_t length)
     int64_t number;
     if (length > 0 && (*bytes == 'i' || *bytes == 'l') && read_integer(&reader, &number) == 1)
         return PyLong_FromLongLong(number);
-    return PyMarshal_ReadObjectFromString(bytes, (Py_ssize_t)length);
+    return checked(PyMarshal_ReadObjectFromString(bytes, (Py_ssize_t)length));
 }

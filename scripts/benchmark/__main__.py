@@ -1,0 +1,114 @@
+"""The command: python -m benchmark WORK... [--runs N] [--text FILE] [--peer NAME]..."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from benchmark import fingerprint, measure, report
+from benchmark.contenders import Command, Places
+from benchmark.corpus import Corpus
+from benchmark.works import WORKS, Work
+
+ROOT = Path(__file__).parent.parent.parent
+HISTORY = "history.jsonl"
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="WORK...", type=click.Choice([*WORKS, "all"]))
+@click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Of each contender, in turn.")
+@click.option("--text", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Text to count [fetched].")
+@click.option("--peer", "peers", multiple=True, help="Only these peers; '-' for none.")
+@click.option("--seconds-max", default=900.0, show_default=True, help="After which a run has failed.")
+@click.option("--folder", default=".bench", show_default=True, type=click.Path(path_type=Path), help="For all files.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the ratios of all runs so far into this file.")
+def main(
+    names: tuple[str, ...],
+    runs: int,
+    text: Path | None,
+    peers: tuple[str, ...],
+    seconds_max: float,
+    folder: Path,
+    plot: Path | None,
+) -> None:
+    """Run gomr beside peers on WORKs, check the results against each other, and print times and ratios."""
+    folder = folder.resolve()
+    bench = Bench(folder, Corpus(folder / "corpus", text), runs, seconds_max)
+    print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors, commit {_commit()}")
+    wrong = False
+    for name in WORKS if "all" in names else names:
+        wrong |= not bench.run(name, WORKS[name], peers)
+    if plot:
+        report.draw(folder / HISTORY, plot)
+    sys.exit(wrong)
+
+
+class Bench:
+    """Runs works, and remembers what they took."""
+
+    def __init__(self, folder: Path, corpus: Corpus, runs: int, seconds_max: float) -> None:
+        self._folder = folder
+        self._corpus = corpus
+        self._runs = runs
+        self._seconds_max = seconds_max
+        self._places = Places(folder / "made")
+
+    def run(self, name: str, work: Work, only: tuple[str, ...]) -> bool:
+        """Run one work, all contenders in turn, and print it; return whether all results are the same."""
+        source = work.make_input(self._corpus)
+        contenders = [*work.gomr, *(peer for peer in work.peers if not only or peer.name in only)]
+        commands = {contender.name: contender.make(self._places) for contender in contenders}
+        taken: dict[str, list[measure.Run]] = {contender.name: [] for contender in contenders}
+        prints: dict[str, fingerprint.Fingerprint] = {}
+        with tempfile.TemporaryDirectory(prefix="gomr-bench-", dir=self._folder) as scratch:
+            variables = {**os.environ, "XDG_DATA_HOME": f"{scratch}/data", "XDG_CACHE_HOME": f"{scratch}/cache"}
+            for contender in work.gomr:  # unpacks the executable, as a user's second run finds it
+                self._once(commands[contender.name], self._corpus.tiny(), Path(scratch), variables)
+            for number in range(self._runs):
+                for contender in contenders:
+                    run, target = self._once(commands[contender.name], source, Path(scratch), variables)
+                    taken[contender.name].append(run)
+                    if number == 0:
+                        prints[contender.name] = fingerprint.KINDS[contender.fingerprint](target)
+                    shutil.rmtree(target) if target.is_dir() else target.unlink()
+        same = len(set(prints.values())) == 1
+        report.show(work, source, taken, prints)
+        self._remember(name, source, taken, same)
+        return same
+
+    def _once(
+        self, command: Command, source: Path, scratch: Path, variables: dict[str, str]
+    ) -> tuple[measure.Run, Path]:
+        target = scratch / "output"
+        return measure.run_once(command(source, target), variables, scratch / "log", self._seconds_max), target
+
+    def _remember(self, name: str, source: Path, taken: dict[str, list[measure.Run]], same: bool) -> None:
+        line = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": _commit(),
+            "machine": platform.platform(),
+            "work": name,
+            "input": source.name,
+            "same_results": same,
+            "runs": {contender: [asdict(run) for run in runs] for contender, runs in taken.items()},
+        }
+        with (self._folder / HISTORY).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return found or "unknown"
+
+
+if __name__ == "__main__":
+    main()
