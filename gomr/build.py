@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gomr.descriptions import described
 from gomr.errors import DefinitionRefused, GomrError, NotFoundError, UsageError
 from gomr.executables import describe, environment, file_digest
 from gomr.job.main import platform_tag, python_tag
@@ -75,8 +76,8 @@ def build(
             _place(built, cached)
             _evict(cached.parent)
         cached.touch()
-        root = cache_dir / "describe-pex"
-        facts = describe(cached, environment(root, Path(folder)))
+        variables = environment(cache_dir / "describe-pex", Path(folder))
+        facts = described(cached, file_digest(cached), cache_dir, variables)
         output.parent.mkdir(parents=True, exist_ok=True)
         _place(cached, output)
     return Built(output, file_digest(output), facts, is_cached)

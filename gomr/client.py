@@ -15,8 +15,9 @@ import structlog
 from gomr import logs, results
 from gomr.build import Built, build
 from gomr.config import Config
+from gomr.descriptions import described
 from gomr.errors import UsageError, WaitTimeout
-from gomr.executables import describe, environment, file_digest
+from gomr.executables import environment, file_digest
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
 from gomr.model import LIVE, JobHead, JobRecord, WorkerRecord
@@ -120,7 +121,8 @@ class Client:
                 executable, digest, facts = built.path, built.digest, built.describe
             else:
                 digest = file_digest(executable)
-                facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", Path(folder)))
+                cache = self.config.path("cache_dir")
+                facts = described(executable, digest, cache, environment(cache / "describe-pex", Path(folder)))
                 if file_digest(executable) != digest:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
             chosen = options or JobOptions()
@@ -132,8 +134,12 @@ class Client:
         job: str,
         timeout_seconds: float | None = None,
         on_look: Callable[[JobStatus], None] | None = None,
+        pause_for: Callable[[float], object] = time.sleep,
     ) -> JobStatus:
-        """Wait for the end of a job; return its last status. Raises WaitTimeout."""
+        """Wait for the end of a job; return its last status. Raises WaitTimeout.
+
+        `on_look` hears of each status, `pause_for` waits so many seconds between looks, or less.
+        """
         pause = WAIT_SECONDS_MIN
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while True:
@@ -144,7 +150,7 @@ class Client:
                 return now
             if deadline is not None and time.monotonic() > deadline:
                 raise WaitTimeout(f"job {job} is still {now.state}; it goes on: gomr status {job}")
-            time.sleep(pause)
+            pause_for(pause)
             pause = min(1.3 * pause, WAIT_SECONDS_MAX)
 
     def status(self, job: str) -> JobStatus:

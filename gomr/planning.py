@@ -18,7 +18,7 @@ from gomr.patience import PatientStorage
 from gomr.urls import URL
 
 SPLIT_BYTES = 16 * 1024 * 1024  # some seconds of work in Python: short enough to lose, long enough to pay for itself
-PARTITION_BYTES = 16 * 1024 * 1024
+PARTITION_BYTES = 64 * 1024 * 1024  # of input: a reduce of it is well worth its process, and fits into little memory
 PARTITIONS_DEFAULT_MAX = 64
 PIECES_PER_SPLIT_MAX = 1000
 TASKS_MAX = 100_000  # a job record of some 10 MB, which every worker reads once

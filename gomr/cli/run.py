@@ -78,7 +78,7 @@ def _working(client: Any, job: str, settings: Any) -> Iterator[None]:
     try:
         while thread.is_alive() and not worker.joined.wait(JOIN_SECONDS):
             pass  # else the first status would say that no worker is alive
-        wait_for(client, job, None, check)
+        wait_for(client, job, None, check, pause_for=thread.join)  # it ends with the job
         worker.stop()
         yield
     except KeyboardInterrupt:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import structlog
 
+from gomr.descriptions import described
 from gomr.errors import UsageError
-from gomr.executables import ExecutableRefused, describe, environment
+from gomr.executables import ExecutableRefused, environment
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.cache import ExecutableCache
 from gomr.worker.settings import WorkerSettings
@@ -24,6 +25,7 @@ class Executables:
         self, cluster: Cluster, settings: WorkerSettings, on_refusal: Callable[[dict[str, str]], None]
     ) -> None:
         self._user = settings.run_as
+        self._cache_dir = settings.cache_dir
         self._cache = ExecutableCache(cluster, settings.cache_dir / "bin", settings.cache_bytes)
         self._on_refusal = on_refusal
         self._tried: set[str] = set()
@@ -69,7 +71,8 @@ class Executables:
         for last in (False, True):
             with self._cache.use(digest, key) as path:
                 try:
-                    describe(path, environment(self.pex_root(digest), path.parent), self._user)
+                    variables = environment(self.pex_root(digest), path.parent)
+                    described(path, digest, self._cache_dir, variables, self._user)
                     return
                 except UsageError as error:
                     if last:

@@ -59,7 +59,6 @@ class Places:
                 for package in self.folder.glob("golang-*.deb"):
                     _run("dpkg-deb", "-x", str(package), str(self.folder))
                 root = self.folder / "usr/lib/go-1.19"
-                shutil.copytree(self.folder / "usr/share/go-1.19", root, dirs_exist_ok=True, symlinks=True)
                 go, environment["GOROOT"] = str(root / "bin/go"), str(root)
             environment["GOCACHE"] = str(self.folder / "go-cache")
             _run(go, "build", "-o", str(program), ".", folder=HERE / "peers/count_go", environment=environment)
