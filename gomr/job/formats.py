@@ -108,7 +108,8 @@ def line_chunks(stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[byt
     """Yield the next `length` bytes of `stream` as runs of whole lines; a longer line is a chunk of its own."""
     held: list[bytes] = []
     while length > 0:
-        data = stream.read(min(chunk_bytes, length))
+        is_near_end = length < chunk_bytes + chunk_bytes // 8  # a last chunk of a line or two is not worth a call
+        data = stream.read(length if is_near_end else chunk_bytes)
         if not data:
             break
         length -= len(data)

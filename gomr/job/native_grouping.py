@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from gomr.job import native
@@ -55,7 +55,18 @@ class NativeGrouper:
 
     def add_mapping(self, found: Mapping[Key, Any]) -> int:
         """Add pairs of distinct keys; return how many they were."""
-        return self.add_pairs(found.items()) if self._is_native else self._grouper.add_mapping(found)
+        if not self._is_native:
+            return self._grouper.add_mapping(found)
+        if not isinstance(found, dict) or type(found).items is not dict.items:
+            return self.add_pairs(found.items())
+        added = 0
+        while (told := self._table.add_dict(found, added))[0] != native.core.ADDED_ALL:
+            status, added = told
+            if status == native.core.IS_REFUSED:
+                self._hand_over()
+                return added + self._grouper.add_pairs(islice(found.items(), added, None))
+            self._spill()
+        return len(found)
 
     def combine_all(self) -> None:
         """Combine what is in memory; the core does so as it writes."""

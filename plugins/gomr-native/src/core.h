@@ -69,6 +69,7 @@ typedef struct {
    the key; its `encoded` is the caller's to let go. */
 int key_of_object(PyObject *object, Key *key, KeyRoom *room);
 PyObject *key_object(const Key *key);
+uint64_t prefix_of(const char *bytes, size_t length); /* up to 8 bytes, the first one the most significant */
 void key_set(Key *key, KeyKind kind, const char *bytes, size_t length);
 int64_t key_number(const Key *key);
 int key_compare(const Key *left, const Key *right);
@@ -142,13 +143,13 @@ PyObject *scan_block(PyObject *module, PyObject *arguments);
 
 /* -- sort.c --------------------------------------------------------------------------------------------------------- */
 
-/* What is sorted in place of keys of one kind: the first 8 bytes tell most of them apart. */
+/* What is sorted in place of keys of one kind: the first 16 bytes tell nearly all of them apart. */
 typedef struct {
-    uint64_t prefix;
+    uint64_t prefix, next; /* eight bytes each, big-endian */
     void *entry;
 } SortItem;
 
-typedef bool (*IsLess)(const SortItem *left, const SortItem *right); /* where the prefixes are the same */
+typedef bool (*IsLess)(const SortItem *left, const SortItem *right); /* where the first 16 bytes are the same */
 void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); /* stable */
 
 /* -- table.c, merge.c, text.c: what Python sees --------------------------------------------------------------------- */

@@ -37,19 +37,22 @@ uint32_t crc32_of(uint32_t crc, const void *bytes, size_t length)
     return ~crc;
 }
 
-static uint64_t big_endian(const unsigned char *bytes)
+uint64_t prefix_of(const char *bytes, size_t length)
 {
     uint64_t number = 0;
-    for (int i = 0; i < 8; i++)
-        number = number << 8 | bytes[i];
+    if (length >= 8) {
+        for (int i = 0; i < 8; i++) /* compilers make one load of this */
+            number = number << 8 | (unsigned char)bytes[i];
+        return number;
+    }
+    for (size_t i = 0; i < length; i++)
+        number |= (uint64_t)(unsigned char)bytes[i] << (56 - 8 * i);
     return number;
 }
 
 void key_set(Key *key, KeyKind kind, const char *bytes, size_t length)
 {
-    unsigned char start[8] = {0};
-    memcpy(start, bytes, length < 8 ? length : 8);
-    *key = (Key){.bytes = bytes, .prefix = big_endian(start), .length = (uint32_t)length, .kind = (uint8_t)kind};
+    *key = (Key){.bytes = bytes, .prefix = prefix_of(bytes, length), .length = (uint32_t)length, .kind = (uint8_t)kind};
 }
 
 static void set_number(Key *key, KeyRoom *room, int64_t number)

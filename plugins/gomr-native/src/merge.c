@@ -76,29 +76,45 @@ static int has_value(Merge *merge)
     return 0;
 }
 
-/* Folds the values of the next key. 1: done; 0: there is no key left; -1: an exception, Unfit for what is no integer. */
-static int fold_group(Merge *merge, int64_t *folded)
+static int unfit(const char *why)
 {
-    int more = 1;
-    if (merge->heap_count == 0)
-        return 0;
-    if (begin_group(merge) < 0)
-        return -1;
+    PyErr_SetString(Unfit, why);
+    return -1;
+}
+
+/* Folds values of the group in hand. 1: all; 2: all but those from one on with which the sum takes more than 64 bits. */
+static int fold_some(Merge *merge, int64_t *folded)
+{
     bool is_first = true;
+    int more;
     *folded = 0;
     while ((more = has_value(merge)) == 1) {
         Cursor *cursor = merge->heap[0];
+        Reader before = cursor->entry_values;
         int64_t value;
-        if (read_integer(&cursor->entry_values, &value) != 1 || (!is_first && fold(merge->fold, folded, value) < 0)) {
-            PyErr_SetString(Unfit, "a value is no int of 64 bits, or their sum is none");
-            return -1;
-        }
+        if (read_integer(&cursor->entry_values, &value) != 1)
+            return unfit("a value is no int of 64 bits");
         if (is_first)
             *folded = value;
+        else if (fold(merge->fold, folded, value) < 0) {
+            cursor->entry_values = before;
+            return 2;
+        }
         is_first = false;
         cursor->count--;
     }
     return more < 0 ? -1 : 1;
+}
+
+/* Folds the values of the next key. 1: done; 0: there is no key left; -1: an exception. */
+static int fold_group(Merge *merge, int64_t *folded)
+{
+    if (merge->heap_count == 0)
+        return 0;
+    if (begin_group(merge) < 0)
+        return -1;
+    int result = fold_some(merge, folded);
+    return result == 2 ? unfit("a sum takes more than 64 bits") : result;
 }
 
 static PyObject *merge_columns(Merge *merge, PyObject *argument)
@@ -211,12 +227,24 @@ static PyObject *merge_group(Merge *merge, PyObject *argument)
     return NULL;
 }
 
+/* Writes the next key with its folded value: several times where the sum takes more than 64 bits. */
+static int write_folded(Merge *merge, FrameWriter *writer)
+{
+    int result = begin_group(merge) < 0 ? -1 : 2;
+    while (result == 2) {
+        int64_t folded;
+        result = fold_some(merge, &folded);
+        if (result > 0 && frame_integer(writer, &merge->group, folded) < 0)
+            result = -1;
+    }
+    return result;
+}
+
 static int write_all(Merge *merge, FrameWriter *writer)
 {
     while (merge->heap_count > 0) {
         if (merge->fold != KEEP) {
-            int64_t folded;
-            if (fold_group(merge, &folded) < 0 || frame_integer(writer, &merge->group, folded) < 0)
+            if (write_folded(merge, writer) < 0)
                 return -1;
             continue;
         }

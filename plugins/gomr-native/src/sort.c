@@ -1,4 +1,4 @@
-/* A stable merge sort that asks for the whole keys only where their first 8 bytes are the same. */
+/* A stable merge sort that asks for the whole keys only where their first 16 bytes are the same. */
 #include "core.h"
 
 #include <string.h>
@@ -7,7 +7,9 @@ enum { SHORT_RUN = 16 };
 
 static inline bool is_before(const SortItem *left, const SortItem *right, IsLess is_less)
 {
-    return left->prefix != right->prefix ? left->prefix < right->prefix : is_less(left, right);
+    if (left->prefix != right->prefix)
+        return left->prefix < right->prefix;
+    return left->next != right->next ? left->next < right->next : is_less(left, right);
 }
 
 static void sort_short(SortItem *items, size_t count, IsLess is_less)

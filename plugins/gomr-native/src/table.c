@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { SLOTS_MIN = 1024, PIECE_VALUE_BYTES_MIN = 16, PIECE_VALUE_BYTES_MAX = 4096 };
+enum { SLOTS_MIN = 1024, PIECE_VALUE_BYTES_MIN = 16, PIECE_VALUE_BYTES_MAX = 4096, WRITE_AHEAD = 8, BATCH = 16 };
 
 /* Encoded values of one key, in the order in which they were added. */
 typedef struct ValuePiece {
@@ -14,7 +14,6 @@ typedef struct ValuePiece {
 } ValuePiece;
 
 typedef struct {
-    uint64_t hash;
     uint64_t count; /* of values added */
     union {
         int64_t folded;
@@ -22,10 +21,16 @@ typedef struct {
             ValuePiece *first, *last;
         };
     };
+    uint64_t prefix; /* of the key */
     uint32_t length;
     uint8_t kind;
     char key[];
 } Entry;
+
+typedef struct {
+    uint64_t hash; /* most other keys are told apart by it, without a look at their entry */
+    Entry *entry;  /* NULL: free */
+} Slot;
 
 typedef struct {
     PyObject_HEAD
@@ -33,7 +38,7 @@ typedef struct {
     uint64_t seed;
     size_t budget_bytes;
     Arena arena;
-    Entry **slots; /* open addressing, linear probing, at most half full */
+    Slot *slots; /* open addressing, linear probing, at most half full */
     size_t slot_count;
     Entry **entries; /* in the order in which their keys came */
     size_t entry_count, entry_room;
@@ -46,15 +51,13 @@ typedef struct {
 
 static Key key_of_entry(const Entry *entry)
 {
-    Key key;
-    key_set(&key, entry->kind, entry->key, entry->length);
-    return key;
+    return (Key){.bytes = entry->key, .prefix = entry->prefix, .length = entry->length, .kind = entry->kind};
 }
 
 static size_t used_bytes(const Table *table)
 {
     size_t sorting = 2 * sizeof(SortItem) * table->entry_count; /* what `deal` is going to take */
-    return table->arena.total_bytes + table->slot_count * sizeof(Entry *) + table->entry_room * sizeof(Entry *) + sorting;
+    return table->arena.total_bytes + table->slot_count * sizeof(Slot) + table->entry_room * sizeof(Entry *) + sorting;
 }
 
 static void forget_order(Table *table)
@@ -80,15 +83,17 @@ static void table_empty(Table *table)
 static int grow_slots(Table *table)
 {
     size_t count = table->slot_count ? table->slot_count * 2 : SLOTS_MIN;
-    Entry **slots = core_realloc(NULL, count * sizeof *slots);
+    Slot *slots = core_realloc(NULL, count * sizeof *slots);
     if (slots == NULL)
         return -1;
     memset(slots, 0, count * sizeof *slots);
-    for (size_t i = 0; i < table->entry_count; i++) {
-        size_t at = table->entries[i]->hash & (count - 1);
-        while (slots[at] != NULL)
+    for (const Slot *old = table->slots; old < table->slots + table->slot_count; old++) {
+        if (old->entry == NULL)
+            continue;
+        size_t at = old->hash & (count - 1);
+        while (slots[at].entry != NULL)
             at = (at + 1) & (count - 1);
-        slots[at] = table->entries[i];
+        slots[at] = *old;
     }
     core_free(table->slots);
     table->slots = slots;
@@ -108,15 +113,14 @@ static int grow_entries(Table *table)
 }
 
 /* Returns the entry of a key, a new one with no values where there is none. */
-static Entry *entry_of(Table *table, const Key *key)
+static Entry *entry_of(Table *table, const Key *key, uint64_t hash)
 {
     if (table->entry_count * 2 >= table->slot_count && grow_slots(table) < 0)
         return NULL;
-    uint64_t hash = key_hash(key, table->seed);
     size_t at = hash & (table->slot_count - 1);
-    for (Entry *entry; (entry = table->slots[at]) != NULL; at = (at + 1) & (table->slot_count - 1))
-        if (entry->hash == hash && entry->length == key->length && entry->kind == key->kind
-            && memcmp(entry->key, key->bytes, key->length) == 0)
+    for (Entry *entry; (entry = table->slots[at].entry) != NULL; at = (at + 1) & (table->slot_count - 1))
+        if (table->slots[at].hash == hash && entry->prefix == key->prefix && entry->length == key->length
+            && entry->kind == key->kind && memcmp(entry->key, key->bytes, key->length) == 0)
             return entry;
     if (table->entry_count == table->entry_room && grow_entries(table) < 0)
         return NULL;
@@ -124,11 +128,11 @@ static Entry *entry_of(Table *table, const Key *key)
     if (entry == NULL)
         return NULL;
     memset(entry, 0, offsetof(Entry, key));
-    entry->hash = hash;
+    entry->prefix = key->prefix;
     entry->length = key->length;
     entry->kind = key->kind;
     memcpy(entry->key, key->bytes, key->length);
-    table->slots[at] = entry;
+    table->slots[at] = (Slot){hash, entry};
     table->entries[table->entry_count++] = entry;
     return entry;
 }
@@ -156,7 +160,7 @@ static int append_value(Table *table, Entry *entry, const char *bytes, size_t le
 
 /* The add functions: 1 when added, 0 when refused, -1 with an exception. */
 
-static int add_folded(Table *table, const Key *key, PyObject *value)
+static int add_folded(Table *table, const Key *key, uint64_t hash, PyObject *value)
 {
     if (!PyLong_CheckExact(value))
         return 0;
@@ -164,7 +168,7 @@ static int add_folded(Table *table, const Key *key, PyObject *value)
     int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (overflow)
         return 0;
-    Entry *entry = entry_of(table, key);
+    Entry *entry = entry_of(table, key, hash);
     if (entry == NULL)
         return -1;
     if (entry->count == 0)
@@ -175,16 +179,23 @@ static int add_folded(Table *table, const Key *key, PyObject *value)
     return 1;
 }
 
-static int add_kept(Table *table, const Key *key, PyObject *value, Buffer *encoded)
+static int add_kept(Table *table, const Key *key, uint64_t hash, PyObject *value, Buffer *encoded)
 {
     encoded->length = 0;
     int result = encode_value(encoded, value);
     if (result != 1 || encoded->length > INT32_MAX)
         return result < 0 ? -1 : 0;
-    Entry *entry = entry_of(table, key);
+    Entry *entry = entry_of(table, key, hash);
     if (entry == NULL || append_value(table, entry, encoded->bytes, encoded->length) < 0)
         return -1;
     return 1;
+}
+
+static int add_value(Table *table, const Key *key, uint64_t hash, PyObject *value, Buffer *encoded)
+{
+    int result = table->fold == KEEP ? add_kept(table, key, hash, value, encoded) : add_folded(table, key, hash, value);
+    table->pairs += result == 1;
+    return result;
 }
 
 static int add_pair(Table *table, PyObject *pair, Buffer *encoded)
@@ -203,7 +214,7 @@ static int add_pair(Table *table, PyObject *pair, Buffer *encoded)
     KeyRoom room = {0};
     int result = key_of_object(object, &key, &room);
     if (result == 1)
-        result = table->fold == KEEP ? add_kept(table, &key, value, encoded) : add_folded(table, &key, value);
+        result = add_value(table, &key, key_hash(&key, table->seed), value, encoded);
     Py_XDECREF(room.encoded);
     return result;
 }
@@ -220,7 +231,6 @@ static PyObject *table_add(Table *table, PyObject *iterator)
     PyObject *pair;
     while (result == 1 && !full && (pair = next(iterator)) != NULL) {
         result = add_pair(table, pair, &encoded);
-        table->pairs += result == 1;
         if (result == 0)
             Py_XSETREF(table->refused, Py_NewRef(pair));
         Py_DECREF(pair);
@@ -233,6 +243,70 @@ static PyObject *table_add(Table *table, PyObject *iterator)
         PyErr_Clear();
     }
     return PyLong_FromLong(result == 0 ? IS_REFUSED : full ? IS_FULL : ADDED_ALL);
+}
+
+/* Pairs of a dict that are on their way into the table: memory is asked for the slots of all, then for each entry. */
+typedef struct {
+    Key key;
+    KeyRoom room;
+    uint64_t hash;
+    PyObject *value;
+} Pending;
+
+/* Takes the next pairs of a dict; returns how many. `*result` is that of the key after them: 0 where it is refused. */
+static int gather(Table *table, PyObject *dict, Py_ssize_t *place, Pending *pending, int *result)
+{
+    int count = 0;
+    PyObject *object;
+    *result = 1;
+    while (count < BATCH && PyDict_Next(dict, place, &object, &pending[count].value)) {
+        Pending *one = &pending[count];
+        one->room = (KeyRoom){0};
+        *result = key_of_object(object, &one->key, &one->room);
+        if (*result != 1) {
+            Py_XDECREF(one->room.encoded);
+            break;
+        }
+        one->hash = key_hash(&one->key, table->seed);
+        if (table->slot_count > 0)
+            __builtin_prefetch(&table->slots[one->hash & (table->slot_count - 1)]);
+        count++;
+    }
+    for (int i = 0; i < count && table->slot_count > 0; i++)
+        __builtin_prefetch(table->slots[pending[i].hash & (table->slot_count - 1)].entry);
+    return count;
+}
+
+/* add_dict(dict, skip) -> (what `add` returns, how many of its pairs are in the table, the skipped ones included). */
+static PyObject *table_add_dict(Table *table, PyObject *arguments)
+{
+    PyObject *dict;
+    Py_ssize_t skip, place = 0, done = 0;
+    if (!PyArg_ParseTuple(arguments, "O!n:add_dict", &PyDict_Type, &dict, &skip))
+        return NULL;
+    forget_order(table);
+    while (done < skip && PyDict_Next(dict, &place, NULL, NULL))
+        done++;
+    Buffer encoded = {0};
+    Pending pending[BATCH];
+    int count, result = 1;
+    bool full = false;
+    do {
+        int next_result;
+        count = gather(table, dict, &place, pending, &next_result);
+        for (int i = 0; i < count; i++) {
+            if (result == 1 && !full) {
+                result = add_value(table, &pending[i].key, pending[i].hash, pending[i].value, &encoded);
+                done += result == 1;
+                full = used_bytes(table) > table->budget_bytes;
+            }
+            Py_XDECREF(pending[i].room.encoded);
+        }
+        if (result == 1 && !full)
+            result = next_result;
+    } while (count == BATCH && result == 1 && !full);
+    buffer_clear(&encoded);
+    return result < 0 ? NULL : Py_BuildValue("(in)", result == 0 ? IS_REFUSED : full ? IS_FULL : ADDED_ALL, done);
 }
 
 static bool is_less(const SortItem *left, const SortItem *right)
@@ -267,8 +341,9 @@ static void fill_buckets(Table *table, const uint32_t *buckets, size_t bucket_co
     for (size_t i = 0; i < bucket_count; i++)
         table->starts[i + 1] += table->starts[i];
     for (size_t i = 0; i < table->entry_count; i++) { /* `starts[b]` runs to the end of bucket b ... */
-        Key key = key_of_entry(table->entries[i]);
-        table->items[table->starts[buckets[i]]++] = (SortItem){key.prefix, table->entries[i]};
+        Entry *entry = table->entries[i];
+        uint64_t next = entry->length > 8 ? prefix_of(entry->key + 8, entry->length - 8) : 0;
+        table->items[table->starts[buckets[i]]++] = (SortItem){entry->prefix, next, entry};
     }
     memmove(table->starts + 1, table->starts, bucket_count * sizeof *table->starts); /* ... which is the next one's start */
     table->starts[0] = 0;
@@ -414,8 +489,11 @@ static PyObject *table_write(Table *table, PyObject *arguments)
     FrameWriter writer = {.write = write};
     size_t at = start;
     int result = 1;
-    while (at < end && (result = write_entry(&writer, table, table->items[at].entry, combine)) == 1)
-        at++;
+    for (; at < end && result == 1; at += result == 1) {
+        if (at + WRITE_AHEAD < end) /* entries lie in the order in which they came, not in that of their keys */
+            __builtin_prefetch(table->items[at + WRITE_AHEAD].entry);
+        result = write_entry(&writer, table, table->items[at].entry, combine);
+    }
     if (result >= 0 && frame_flush(&writer) < 0)
         result = -1;
     frame_clear(&writer);
@@ -496,6 +574,8 @@ static void table_dealloc(Table *table)
 static PyMethodDef methods[] = {
     {"add", (PyCFunction)table_add, METH_O,
      "Add pairs of an iterator until it ends, the table is full, or a pair is refused; return which."},
+    {"add_dict", (PyCFunction)table_add_dict, METH_VARARGS,
+     "Add pairs of a dict but the first few; return as `add`, and how many of the dict are in the table."},
     {"deal", (PyCFunction)table_deal, METH_VARARGS, "Sort the entries by partition, kind of key, and key."},
     {"write", (PyCFunction)table_write, METH_VARARGS,
      "Write a partition's entries as frames; return how many, fewer than all where a value cannot be encoded."},
