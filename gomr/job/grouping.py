@@ -4,13 +4,14 @@ The same code serves both sides of the shuffle: a map task groups its pairs befo
 groups the blocks it is given. Within a key, values keep the order in which they were added.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from sys import getsizeof
 from typing import Any
 
 from gomr.job.errors import PairError, UserError
 from gomr.job.frames import Entry, Writable, write_entries, write_flat
 from gomr.job.keys import Key, check_key, order_kind
+from gomr.job.pairs import pairs_of, unpacked
 from gomr.job.reducers import KnownReducer, total
 from gomr.job.runs import Partitioning, Run, RunStore, merged, merged_entries
 from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
@@ -258,19 +259,3 @@ def combined(combiner: Combine, key: Key, values: list[Any]) -> list[Any]:
     except (Exception, SystemExit) as error:
         raise UserError(error, record=key, source="combine keys") from error
     return result
-
-
-def pairs_of(result: Any) -> Iterable[Any]:
-    """Return what a function of the job gave as pairs: a mapping's items, nothing for None."""
-    if isinstance(result, Generator):  # nearly always, and quick to tell
-        return result
-    if isinstance(result, Mapping):
-        return result.items()
-    return () if result is None else result
-
-
-def unpacked(pair: Any, function: str) -> tuple[Key, Any]:
-    """Return what `function` of the job yielded as (key, value). Raises PairError for anything but two in a row."""
-    if isinstance(pair, (tuple, list)) and len(pair) == 2:
-        return pair[0], pair[1]
-    raise PairError(f"{function}: got {pair!r:.200} where a (key, value) pair was expected")

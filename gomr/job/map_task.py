@@ -12,9 +12,10 @@ from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, UserError
 from gomr.job.formats import chunk_size
-from gomr.job.grouping import Grouper, pairs_of, unpacked
+from gomr.job.grouping import Grouper
 from gomr.job.native_grouping import NativeGrouper
 from gomr.job.outputs import LineWriter
+from gomr.job.pairs import pairs_of
 from gomr.job.runs import Partitioning, RunStore
 
 SPILL_SHARE = 0.5  # of --memory for collected pairs; the interpreter, a frame being written and sorting take the rest
@@ -134,8 +135,7 @@ def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) ->
     mapper = definition.mapper
     with Path(task.output).open("wb") as file, LineWriter(file, definition.output_format) as lines:
         for record in records:
-            for pair in pairs_of(mapper(record)):
-                lines.add(*unpacked(pair, "mapper"))
+            lines.add_pairs(pairs_of(mapper(record)), "mapper")
     return {"records_in": records.count, "records_out": lines.count, "skipped": records.skipped}
 
 

@@ -5,10 +5,8 @@ What the core does not take, it refuses; the standard-library path then takes ov
 
 import importlib
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
-from gomr.job.keys import Key
 from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Run, RunStore
 
@@ -17,8 +15,6 @@ try:
     core = importlib.import_module("gomr_native._core")
 except ImportError:  # not built in, or built for another platform than this one
     core = None
-
-VALUES_AT_A_TIME = 1024  # of one key: so many are Python objects at once
 
 Block = tuple[str, int, int]  # a path, and where in that file: offset and length
 
@@ -62,15 +58,3 @@ def _that_fit(blocks: list[Block], memory_bytes: int) -> Iterator[list[Block]]:
 
 def _merged(store: RunStore, blocks: list[Block], fold: int) -> Run:
     return store.write(1, lambda file, _partition: core.Merge(blocks, fold).write(file.write))
-
-
-def groups(merge: Any) -> Iterator[tuple[Key, Iterator[Any]]]:
-    """Yield `(key, values)` of a merge, keys in order; values may be left unread."""
-    while (group := merge.group(VALUES_AT_A_TIME)) is not None:
-        key, values, more = group
-        yield key, chain(values, _rest(merge)) if more else iter(values)
-
-
-def _rest(merge: Any) -> Iterator[Any]:
-    while values := merge.more(VALUES_AT_A_TIME):
-        yield from values

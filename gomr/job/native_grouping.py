@@ -59,13 +59,13 @@ class NativeGrouper:
             return self._grouper.add_mapping(found)
         if not isinstance(found, dict) or type(found).items is not dict.items:
             return self.add_pairs(found.items())
-        added = 0
-        while (told := self._table.add_dict(found, added))[0] != native.core.ADDED_ALL:
-            status, added = told
+        status, added = self._table.add_dict(found, 0)
+        while status != native.core.ADDED_ALL:
             if status == native.core.IS_REFUSED:
                 self._hand_over()
-                return added + self._grouper.add_pairs(islice(found.items(), added, None))
+                return int(added) + self._grouper.add_pairs(islice(found.items(), added, None))
             self._spill()
+            status, added = self._table.add_dict(found, added)
         return len(found)
 
     def combine_all(self) -> None:

@@ -7,12 +7,13 @@ UTF-8 text as `\\uXXXX`; `parse_text` turns a line back. `json`: `{"key": ..., "
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from gomr.job.errors import DefinitionError, PairError
 from gomr.job.keys import Key
+from gomr.job.pairs import unpacked
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
@@ -79,6 +80,22 @@ class LineWriter:
             return
         self.flush()
         self._file.write(self._formatter(key, value))
+
+    def add_pairs(self, pairs: Iterable[Any], function: str) -> None:
+        """Write the pairs that `function` of the job gave. Raises PairError for what is none."""
+        keys, values = self._keys, self._values
+        is_text = self.is_text
+        for pair in pairs:
+            if pair.__class__ is tuple and len(pair) == 2 and is_text:
+                key, value = pair
+                if key.__class__ is str and value.__class__ is int:
+                    self.count += 1
+                    keys.append(key)
+                    values.append(value)
+                    if len(keys) >= LINES_HELD_MAX:
+                        self.flush()
+                    continue
+            self.add(*unpacked(pair, function))
 
     def add_columns(self, keys: list[Key], values: list[Any]) -> None:
         """Write many pairs."""

@@ -1,7 +1,9 @@
 """A reduce task: one partition's blocks in, keys in order with their values as a stream, result lines out."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,10 +12,11 @@ from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, UserError
 from gomr.job.frames import read_frames
-from gomr.job.grouping import Grouper, pairs_of, unpacked
+from gomr.job.grouping import Grouper
 from gomr.job.keys import Key
 from gomr.job.map_task import run_store, spill_bytes
 from gomr.job.outputs import LineWriter, text_line
+from gomr.job.pairs import pairs_of, unpacked
 from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Partitioning
 
@@ -54,7 +57,7 @@ def _reduce(definition: JobDefinition, task: TaskFile, file: BinaryIO, lines: Li
     if native.core is not None and all(map(native.fits, blocks)):
         store, fold = run_store(task), native.fold_of(reducer)
         if not isinstance(reducer, KnownReducer):
-            _call_reducer(definition, native.groups(native.open_merge(store, blocks, fold)), lines, progress)
+            _reduce_merge(definition, native.open_merge(store, blocks, fold), file, lines, progress)
             return 0
         try:
             merge = native.open_merge(store, blocks, fold)
@@ -73,14 +76,14 @@ def _reduce(definition: JobDefinition, task: TaskFile, file: BinaryIO, lines: Li
         progress.keys = len(keys)
         lines.add_columns(keys, list(map(reducer.finished, values)))
     else:
-        _call_reducer(definition, grouper.groups(0), lines, progress)
+        lines.add_pairs(_reduced(definition, _watched(grouper.groups(0), progress)), "reducer")
     return grouper.spills
 
 
 def _write_folded(merge: Any, file: BinaryIO, lines: LineWriter) -> None:
     """Write what a well-known reducer makes of a merge. Raises Unfit for values that are no int of 64 bits."""
     if lines.is_text:
-        while data := merge.lines(TEXT_BYTES, text_line):
+        while data := merge.lines(TEXT_BYTES, _line_of):
             file.write(data)
         lines.count = merge.keys
         return
@@ -88,17 +91,35 @@ def _write_folded(merge: Any, file: BinaryIO, lines: LineWriter) -> None:
         lines.add_columns(*columns)
 
 
-def _call_reducer(
-    definition: JobDefinition, groups: Iterator[tuple[Key, Iterator[Any]]], lines: LineWriter, progress: Progress
-) -> None:
-    """Write what the job's reducer makes of each key."""
+def _reduce_merge(definition: JobDefinition, merge: Any, file: BinaryIO, lines: LineWriter, progress: Progress) -> None:
+    """Write what the job's reducer makes of each key of a merge."""
+    pairs = _reduced(definition, merge)
+    try:
+        if lines.is_text:
+            lines.count = native.core.write_text(pairs, file.write, _line_of)
+        else:
+            lines.add_pairs(pairs, "reducer")
+    finally:
+        progress.key, progress.keys = merge.key, merge.keys
+
+
+def _line_of(pair: Any) -> bytes:
+    return text_line(*unpacked(pair, "reducer"))
+
+
+def _reduced(definition: JobDefinition, groups: Iterable[tuple[Key, Iterator[Any]]]) -> Iterator[Any]:
+    """Return what the reducer yields for each key, in one sequence: without a call for each pair."""
     reducer = definition.reducer
     assert reducer is not None
-    for key, values in groups:
-        progress.key = key
+    results = starmap(reducer, groups)
+    return chain.from_iterable(results if inspect.isgeneratorfunction(reducer) else map(pairs_of, results))
+
+
+def _watched(groups: Iterable[tuple[Key, Iterator[Any]]], progress: Progress) -> Iterator[tuple[Key, Iterator[Any]]]:
+    for group in groups:
+        progress.key = group[0]
         progress.keys += 1
-        for pair in pairs_of(reducer(key, values)):
-            lines.add(*unpacked(pair, "reducer"))
+        yield group
 
 
 def _grouped(definition: JobDefinition, task: TaskFile) -> Grouper:

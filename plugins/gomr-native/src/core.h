@@ -154,9 +154,14 @@ void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); 
 
 /* -- table.c, merge.c, text.c: what Python sees --------------------------------------------------------------------- */
 
-extern PyType_Spec table_spec, merge_spec;
+extern PyType_Spec table_spec, merge_spec, values_spec;
+extern PyTypeObject *values_type;
 
-int text_line(Buffer *buffer, const Key *key, int64_t value); /* 1; 0 where a key is no UTF-8 text; -1 */
+/* 1: appended; 0: this is for Python; -1: an exception is set. */
+int text_key(Buffer *buffer, const Key *key);
+int text_number(Buffer *buffer, int64_t value); /* with the tab before and the newline after it */
+int text_of_python(Buffer *buffer, PyObject *function, PyObject *pair); /* the line that `function` makes; 1 or -1 */
+PyObject *write_text(PyObject *module, PyObject *arguments);
 
 /* What Table.add returns. */
 enum { ADDED_ALL, IS_FULL, IS_REFUSED };

@@ -142,20 +142,6 @@ static PyObject *merge_columns(Merge *merge, PyObject *argument)
     return NULL;
 }
 
-/* Appends the line that Python makes of a key which is no UTF-8 text. */
-static int add_line_of_python(Buffer *lines, PyObject *text_line_function, const Key *key, int64_t value)
-{
-    PyObject *object = key_object(key);
-    PyObject *line = object == NULL ? NULL : PyObject_CallFunction(text_line_function, "NL", object, (long long)value);
-    int result = -1;
-    if (line != NULL && PyBytes_CheckExact(line))
-        result = buffer_add(lines, PyBytes_AS_STRING(line), (size_t)PyBytes_GET_SIZE(line));
-    else if (line != NULL)
-        PyErr_SetString(PyExc_TypeError, "lines(): the function returns bytes");
-    Py_XDECREF(line);
-    return result;
-}
-
 static PyObject *merge_lines(Merge *merge, PyObject *arguments)
 {
     Py_ssize_t size;
@@ -169,62 +155,85 @@ static PyObject *merge_lines(Merge *merge, PyObject *arguments)
         result = fold_group(merge, &folded);
         if (result != 1)
             break;
-        result = text_line(&lines, &merge->group, folded);
-        if (result == 0)
-            result = add_line_of_python(&lines, function, &merge->group, folded) < 0 ? -1 : 1;
+        result = text_key(&lines, &merge->group) == 1 ? text_number(&lines, folded) : 0;
+        if (result == 0) { /* a key that is no UTF-8 text */
+            PyObject *pair = Py_BuildValue("(NL)", key_object(&merge->group), (long long)folded);
+            result = text_of_python(&lines, function, pair);
+            Py_XDECREF(pair);
+        }
     }
     PyObject *bytes = result < 0 ? NULL : PyBytes_FromStringAndSize(lines.bytes, (Py_ssize_t)lines.length);
     buffer_clear(&lines);
     return bytes;
 }
 
-/* Returns the next values of the group in hand, at most `limit`. */
-static PyObject *values_of_group(Merge *merge, long limit)
-{
-    PyObject *list = PyList_New(0);
-    int more = 1;
-    for (long i = 0; i < limit && list != NULL && (more = has_value(merge)) == 1; i++) {
-        Cursor *cursor = merge->heap[0];
-        const char *start = cursor->entry_values.at;
-        skip_value(&cursor->entry_values);
-        cursor->count--;
-        PyObject *value = value_object(start, (size_t)(cursor->entry_values.at - start));
-        if (value == NULL || PyList_Append(list, value) < 0)
-            Py_CLEAR(list);
-        Py_XDECREF(value);
-    }
-    if (more < 0)
-        Py_CLEAR(list);
-    return list;
-}
+/* The values of one key, an iterator; it ends early where the merge has gone on to the next key. */
+typedef struct {
+    PyObject_HEAD
+    Merge *merge;
+    unsigned long long number; /* of the key, counted from 1 */
+} Values;
 
-static PyObject *merge_more(Merge *merge, PyObject *argument)
+static PyObject *values_next(Values *values)
 {
-    long limit = PyLong_AsLong(argument);
-    return PyErr_Occurred() ? NULL : values_of_group(merge, limit);
-}
-
-static PyObject *merge_group(Merge *merge, PyObject *argument)
-{
-    long limit = PyLong_AsLong(argument);
-    if (PyErr_Occurred())
+    Merge *merge = values->merge;
+    if (merge->keys != values->number || has_value(merge) != 1)
         return NULL;
+    Cursor *cursor = merge->heap[0];
+    const char *start = cursor->entry_values.at;
+    skip_value(&cursor->entry_values);
+    cursor->count--;
+    return value_object(start, (size_t)(cursor->entry_values.at - start));
+}
+
+static void values_dealloc(Values *values)
+{
+    PyTypeObject *type = Py_TYPE(values);
+    Py_DECREF(values->merge);
+    PyObject_Free(values);
+    Py_DECREF(type);
+}
+
+static PyType_Slot values_slots[] = {
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, values_next},
+    {Py_tp_dealloc, values_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec values_spec = {
+    "gomr_native._core.Values", sizeof(Values), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, values_slots};
+PyTypeObject *values_type;
+
+/* Returns the next (key, values). */
+static PyObject *merge_next(Merge *merge)
+{
     int more;
-    while ((more = has_value(merge)) == 1) /* what the last group's user left unread */
+    while ((more = has_value(merge)) == 1) /* what the last key's user left unread */
         merge->heap[0]->count = 0;
-    if (more < 0)
+    if (more < 0 || merge->heap_count == 0 || begin_group(merge) < 0)
         return NULL;
-    if (merge->heap_count == 0)
+    Values *values = PyObject_New(Values, values_type);
+    if (values == NULL)
+        return NULL;
+    values->merge = (Merge *)Py_NewRef(merge);
+    values->number = merge->keys;
+    PyObject *key = key_object(&merge->group), *pair = key == NULL ? NULL : PyTuple_New(2);
+    if (pair == NULL) {
+        Py_XDECREF(key);
+        Py_DECREF(values);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, key);
+    PyTuple_SET_ITEM(pair, 1, (PyObject *)values);
+    return pair;
+}
+
+static PyObject *merge_key(Merge *merge, void *Py_UNUSED(closure))
+{
+    if (merge->keys == 0)
         Py_RETURN_NONE;
-    if (begin_group(merge) < 0)
-        return NULL;
-    PyObject *values = values_of_group(merge, limit);
-    more = values == NULL ? -1 : has_value(merge);
-    PyObject *key = more < 0 ? NULL : key_object(&merge->group);
-    if (key != NULL)
-        return Py_BuildValue("(NNN)", key, values, PyBool_FromLong(more));
-    Py_XDECREF(values);
-    return NULL;
+    return key_object(&merge->group);
 }
 
 /* Writes the next key with its folded value: several times where the sum takes more than 64 bits. */
@@ -325,9 +334,6 @@ static void merge_dealloc(Merge *merge)
 static PyMethodDef methods[] = {
     {"columns", (PyCFunction)merge_columns, METH_O, "Return the next keys and their folded values, at most so many."},
     {"lines", (PyCFunction)merge_lines, METH_VARARGS, "Return the next lines of text, about so many bytes; none at the end."},
-    {"group", (PyCFunction)merge_group, METH_O,
-     "Return the next (key, values, more): at most so many values, and whether there are more; None at the end."},
-    {"more", (PyCFunction)merge_more, METH_O, "Return the next values of the group in hand, at most so many."},
     {"write", (PyCFunction)merge_write, METH_O, "Write everything as frames."},
     {NULL, NULL, 0, NULL},
 };
@@ -337,8 +343,16 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static PyGetSetDef properties[] = {
+    {"key", (getter)merge_key, NULL, "The key that came last; None before the first.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Merge(blocks, fold): many sorted blocks as one."},
+    {Py_tp_doc, "Merge(blocks, fold): many sorted blocks as one; an iterator of (key, values)."},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, merge_next},
+    {Py_tp_getset, properties},
     {Py_tp_new, merge_new},
     {Py_tp_dealloc, merge_dealloc},
     {Py_tp_methods, methods},

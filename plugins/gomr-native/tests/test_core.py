@@ -41,15 +41,19 @@ def collected(fold: int, pairs: list[tuple[Any, Any]], combine: Any = None) -> b
     return b"".join(frames)
 
 
+def repr_line(pair: Any) -> bytes:
+    return repr(pair).encode() + b"\n"
+
+
 def read_all(blocks: list[tuple[str, int, int]], fold: int) -> None:
     """Read blocks in every way there is."""
     if fold == _core.KEEP:
-        merge = _core.Merge(blocks, fold)
-        while merge.group(1) is not None:
-            merge.more(1)
+        for _, values in _core.Merge(blocks, fold):
+            next(values, None)
+        _core.write_text(((key, list(values)) for key, values in _core.Merge(blocks, fold)), len, repr_line)
     else:
         merge = _core.Merge(blocks, fold)
-        while merge.lines(50, lambda _key, _value: b"\n"):
+        while merge.lines(50, repr_line):
             pass
         while _core.Merge(blocks, fold).columns(3)[0]:
             break
