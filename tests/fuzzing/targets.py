@@ -3,7 +3,10 @@
 import contextlib
 import io
 import json
+import marshal
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 from gomr_loggly import reader
+from gomr_native import _core
 
 from gomr import urls
 from gomr.config import Config
@@ -58,6 +62,23 @@ def blocks(data: bytes) -> None:
             pass
 
 
+def native_blocks(data: bytes) -> None:
+    """A frame with a checksum that fits, which the native core reads: sums, groups, and writes it again."""
+    codec, payload = data[0] if data else 0, data[1:]
+    frame = struct.pack("<BII", codec, len(payload), zlib.crc32(payload, codec)) + payload
+    path = FOLDER / "frame"
+    path.write_bytes(frame)
+    blocks = [(str(path), 0, len(frame))] * 2
+    for fold in (_core.KEEP, _core.TOTAL):
+        with contextlib.suppress(OSError, _core.Unfit):
+            _core.Merge(blocks, fold).write(len)
+    with contextlib.suppress(OSError, _core.Unfit):
+        _core.Merge(blocks, _core.TOTAL).columns(1000)
+    with contextlib.suppress(OSError, _core.Unfit):
+        for _, values in _core.Merge(blocks, _core.KEEP):
+            list(values)
+
+
 def addresses(data: bytes) -> None:
     """A URL."""
     with contextlib.suppress(ConfigurationError):
@@ -81,7 +102,8 @@ def loggly(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (records, results, tasks, blocks, addresses, configurations, loggly)
+    target.__name__: target
+    for target in (records, results, tasks, blocks, native_blocks, addresses, configurations, loggly)
 }
 SEEDS: dict[str, list[bytes]] = {  # to begin from
     "records": [
@@ -90,6 +112,11 @@ SEEDS: dict[str, list[bytes]] = {  # to begin from
     ],
     "results": [b'{"contract": 1, "ok": true, "blocks": [[0, 0]], "records_in": 1, "counters": {"a": 1}}'],
     "tasks": [b'{"contract": 1, "kind": "map", "inputs": [], "partitions": 1, "params": {}, "output": "o"}'],
+    "native_blocks": [
+        bytes([kind << 2 | lists]) + marshal.dumps((keys, values), 2)
+        for kind, keys in ((1, [1, 2**40]), (2, ["a", "\u00fc"]), (3, [b"a", b"b"]))
+        for lists, values in ((0, [1, 2]), (0, ["x", (1, None)]), (1, [[1, 2**70], [2.5, True]]))
+    ],
     "blocks": [b"\x00\x00\x00\x00\x00\x00\x00\x00\x00"],
     "addresses": [b"s3://user:secret@host:9000/bucket?region=x"],
     "configurations": [b'storage = "file:///x"\n[profile.a]\ncoordinator = "sqlite:///y"\n'],
