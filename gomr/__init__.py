@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gomr.job.context import count, input_name, log, param
 from gomr.job.reducers import first, largest, smallest, total
+from gomr.job.sort import Sort
 from gomr.job.version import VERSION
 
 __version__ = VERSION
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Client",
     "GomrError",
+    "Sort",
     "__version__",
     "count",
     "first",

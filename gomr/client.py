@@ -24,6 +24,7 @@ from gomr.model import LIVE, JobHead, JobRecord, WorkerRecord
 from gomr.options import JobOptions, checked_params
 from gomr.planning import Inputs, cut, partitions_for
 from gomr.plugins import Plugins
+from gomr.sampling import range_starts
 from gomr.scheduling import control, gc, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.status import JobStatus, TaskStatus
@@ -265,12 +266,20 @@ class Client:
         finder = Inputs(self.plugins.open_storage, self.cluster.storage, self.cluster.storage_url)
         try:
             inputs = finder.find(options.checked_inputs(patterns, facts))
-            splittable = facts["input"]["split"] == "lines"
-            splits = cut(inputs, options.split_bytes, splittable=splittable, locate=finder.locate)
+            splittable = facts["input"]["split"] in ("lines", "records")
+            sort = facts.get("sort") or {}
+            if sort and options.output_format:
+                raise UsageError("--format: a job that sorts writes its records as they are; leave it out")
+            record_bytes = sort.get("record_bytes", 0)
+            splits = cut(
+                inputs, options.split_bytes, splittable=splittable, locate=finder.locate, record_bytes=record_bytes
+            )
+            total_bytes = sum(item.size for item in inputs)
+            partitions = options.partitions or facts.get("partitions") or partitions_for(total_bytes)
+            ranges = range_starts(inputs, finder.locate, sort, partitions) if sort else []
         finally:
             finder.close()
         name = options.name or str(facts["name"]).lower().strip("_-.") or "job"
-        partitions = options.partitions or facts.get("partitions") or partitions_for(sum(item.size for item in inputs))
         return JobRecord(
             job=new_job_id(name),
             priority=options.priority,
@@ -291,4 +300,5 @@ class Client:
             created_seconds=time.time(),
             submitter=getpass.getuser(),
             version=VERSION,
+            ranges=[start.hex() for start in ranges],
         )

@@ -190,7 +190,8 @@ class Input:
 class JobRecord(Record):
     """The whole of a job as it was submitted, in the storage, named by its digest.
 
-    `inputs` are Input fields as dicts; `splits` holds for each map task its pieces, each `[input, offset, length]`.
+    `inputs` are Input fields as dicts; `splits` holds for each map task its pieces, each `[input, offset, length]`;
+    `ranges` the first keys of all partitions of a sort but the first, in hexadecimal.
     """
 
     job: str
@@ -212,6 +213,7 @@ class JobRecord(Record):
     priority: int = 5
     backups: bool = True
     max_skipped: int = 0
+    ranges: list[str] = field(default_factory=list)
     format: int = RECORD_FORMAT
 
     def input(self, number: int) -> Input:

@@ -106,8 +106,15 @@ def cut(
     *,
     splittable: bool,
     locate: Callable[[str], tuple[Storage, str]],
+    record_bytes: int = 0,
 ) -> list[list[Piece]]:
-    """Cut `inputs` into splits of about `split_bytes`. Raises UsageError where they would be too many."""
+    """Cut `inputs` into splits of about `split_bytes`: at ends of lines, or of records of `record_bytes`.
+
+    Raises UsageError where they would be too many, or where an input does not consist of such records.
+    """
+    if record_bytes:
+        split_bytes = max(1, split_bytes // record_bytes) * record_bytes
+        _check_records(inputs, record_bytes)
     splits: list[list[Piece]] = []
     small: list[Piece] = []
     small_bytes = 0
@@ -124,7 +131,8 @@ def cut(
             if small:
                 splits.append(small)
                 small, small_bytes = [], 0
-            for offset in _offsets(item, split_bytes, locate):
+            offsets = range(0, item.size, split_bytes) if record_bytes else _offsets(item, split_bytes, locate)
+            for offset in offsets:
                 splits.append([[number, offset, min(split_bytes, item.size - offset)]])
                 _check_count(len(splits), split_bytes)
     if small:
@@ -158,6 +166,15 @@ def _line_ranges(chunks: Iterable[bytes], size: int, split_bytes: int) -> Iterat
                 last = start
             position = chunk.find(b"\n", max(position + 1, last + split_bytes - 1 - base))
         base += len(chunk)
+
+
+def _check_records(inputs: Sequence[Input], record_bytes: int) -> None:
+    for item in inputs:
+        if item.size % record_bytes and not item.url.endswith(COMPRESSED):
+            raise UsageError(
+                f"{item.shown}: {item.size} bytes are no whole number of records of {record_bytes} bytes "
+                "(record_bytes of the job file's sort)"
+            )
 
 
 def _check_count(count: int, split_bytes: int) -> None:

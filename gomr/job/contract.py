@@ -39,13 +39,14 @@ class TaskFile:
     skip: frozenset[tuple[str, int]] = frozenset()
     skipped: str = ""
     trace: str = ""
+    ranges: tuple[str, ...] = ()
 
 
 TYPES = {
     **dict.fromkeys(("kind", "output", "scratch", "result", "log", "output_format", "skipped", "trace"), str),
     **dict.fromkeys(("partitions", "memory_bytes", "scratch_bytes"), int),
     **dict.fromkeys(("params", "identity"), dict),
-    **dict.fromkeys(("inputs", "skip"), list),
+    **dict.fromkeys(("inputs", "skip", "ranges"), list),
 }
 
 
@@ -79,6 +80,7 @@ def read_task(path: Path) -> TaskFile:
             skip=frozenset((str(source), int(number)) for source, number in task.get("skip", ())),
             skipped=task.get("skipped", ""),
             trace=task.get("trace", ""),
+            ranges=tuple(map(str, task.get("ranges", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ContractError(f"{path}: not a task file of version {CONTRACT_VERSION}: {error}") from error

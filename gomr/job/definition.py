@@ -14,6 +14,7 @@ from gomr.job.errors import DefinitionError
 from gomr.job.formats import InputFormat, input_format
 from gomr.job.outputs import Formatter, output_format
 from gomr.job.reducers import KnownReducer
+from gomr.job.sort import Sort
 
 ARITIES = {
     "mapper": ("record",),
@@ -22,7 +23,8 @@ ARITIES = {
     "partitioner": ("key", "partitions"),
     "setup": (),
 }
-SETTINGS = ("params", "partitions", "input_format", "output_format", "inputs", "steps")
+SETTINGS = ("params", "partitions", "input_format", "output_format", "inputs", "steps", "sort")
+NOT_WITH_SORT = ("mapper", "reducer", "combiner", "partitioner", "setup", "input_format", "output_format")
 MEANT = {"map": "mapper", "reduce": "reducer", "combine": "combiner", "partition": "partitioner"}
 PARTITIONS_MAX = 10_000
 PARAM_TYPES = (str, int, float, bool, type(None))
@@ -43,6 +45,7 @@ class JobDefinition:
     partitions: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    sort: Sort | None = None  # in place of mapper and reducer
 
 
 def load(module_name: str) -> JobDefinition:
@@ -74,7 +77,7 @@ def define(module: ModuleType) -> JobDefinition:
     try:
         return JobDefinition(
             module=module.__name__,
-            mapper=module.mapper,
+            mapper=getattr(module, "mapper", _no_mapper),
             reducer=reducer,
             combiner=combiner,
             partitioner=getattr(module, "partitioner", None),
@@ -84,6 +87,7 @@ def define(module: ModuleType) -> JobDefinition:
             partitions=_partitions(getattr(module, "partitions", None)),
             params=_params(getattr(module, "params", {})),
             inputs=_inputs(getattr(module, "inputs", ())),
+            sort=getattr(module, "sort", None),
         )
     except DefinitionError as error:
         raise refuse(str(error), str(error).split()[0]) from None
@@ -96,10 +100,24 @@ def _check_names(module: ModuleType, lines: dict[str, int], refuse: Callable[...
         meant = MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1, cutoff=0.8)), None)
         if meant and meant != name and not name.startswith("_") and not hasattr(module, meant):
             raise refuse(f"{name!r} is not a name of a job; did you mean {meant!r}? (else rename it)", name)
-    if getattr(module, "mapper", None) is None:
+    if getattr(module, "sort", None) is not None:
+        _check_sort(module, refuse)
+    elif getattr(module, "mapper", None) is None:
         raise refuse("no mapper: a job file defines mapper(record), which yields (key, value) pairs")
     if hasattr(module, "steps"):
         raise refuse("steps: this version runs one map and one reduce a job", "steps")
+
+
+def _check_sort(module: ModuleType, refuse: Callable[..., DefinitionError]) -> None:
+    if not isinstance(module.sort, Sort):
+        raise refuse(f"sort is {type(module.sort).__name__}; write sort = gomr.Sort(...)", "sort")
+    for name in NOT_WITH_SORT:
+        if hasattr(module, name):
+            raise refuse(f"{name} beside sort: a job either sorts whole records, or maps and reduces them", name)
+
+
+def _no_mapper(_record: Any) -> Any:
+    raise DefinitionError("a job that sorts has no mapper")
 
 
 def _check_function(

@@ -23,7 +23,7 @@ Entry = tuple[Key, list[Any]]
 VALUES_PER_FRAME = 4096  # measured: from 1,000 to 20,000 records a frame the codecs cost the same
 ORDINARY_RECORD_BYTES = 128  # a frame of larger values holds fewer of them
 _SAMPLE = 8
-_HEADER = struct.Struct("<BII")
+HEADER = struct.Struct("<BII")
 _MARSHAL_FLAT, _MARSHAL_LISTS, _PICKLE_FLAT, _PICKLE_LISTS = range(4)
 _CODEC_MASK = 3
 _KEY_KINDS: dict[type, int] = {int: 1 << 2, str: 2 << 2, bytes: 3 << 2}  # 0: of several kinds, or of another
@@ -96,14 +96,14 @@ def read_frames(file: BinaryIO, length: int) -> Iterator[tuple[list[Key], list[A
     `values` is a value a key where `flat`, else a list of values a key. Raises HostError on damage.
     """
     while length > 0:
-        header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
+        header = file.read(HEADER.size)
+        if len(header) < HEADER.size:
             raise HostError("a block of map output is cut short")
-        codec, size, checksum = _HEADER.unpack(header)
+        codec, size, checksum = HEADER.unpack(header)
         payload = file.read(size)
         if len(payload) < size or _checksum(codec, payload) != checksum:
             raise HostError("a block of map output is damaged: its checksum does not match")
-        length -= _HEADER.size + size
+        length -= HEADER.size + size
         codec &= _CODEC_MASK
         load = marshal.loads if codec in (_MARSHAL_FLAT, _MARSHAL_LISTS) else pickle.loads
         try:
@@ -144,9 +144,9 @@ def _write_frame(file: Writable, keys: list[Key], values: list[Any], *, flat: bo
     else:
         codec = _PICKLE_FLAT if flat else _PICKLE_LISTS
         payload = pickle.dumps((keys, values), 5)
-    file.write(_HEADER.pack(codec, len(payload), _checksum(codec, payload)))
+    file.write(HEADER.pack(codec, len(payload), _checksum(codec, payload)))
     file.write(payload)
-    return _HEADER.size + len(payload)
+    return HEADER.size + len(payload)
 
 
 def _key_kind(keys: list[Key]) -> int:

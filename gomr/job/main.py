@@ -7,11 +7,14 @@ import sys
 import sysconfig
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gomr.job.contract import write_result
 from gomr.job.errors import ContractError, error_facts, print_error
 from gomr.job.version import CONTRACT_VERSION, VERSION
+
+if TYPE_CHECKING:
+    from gomr.job.definition import JobDefinition
 
 MANIFEST = Path(__file__).with_name("manifest.json")  # written by `gomr build`: which module is the job
 EXIT_OK = 0
@@ -66,14 +69,21 @@ def describe(module: str, path: Path) -> int:
             "requires": requirements(),
             "serve": hasattr(os, "fork"),
             "native": native.core is not None,
-            "reducer": definition.reducer is not None,
+            "reducer": definition.reducer is not None or definition.sort is not None,
+            "sort": definition.sort.facts() if definition.sort else None,
             "partitions": definition.partitions,
             "params": definition.params,
             "inputs": list(definition.inputs),
-            "input": {"format": definition.input_format.name, "split": definition.input_format.split},
+            "input": _input_facts(definition),
         },
     )
     return EXIT_OK
+
+
+def _input_facts(definition: "JobDefinition") -> dict[str, Any]:
+    if definition.sort is not None and definition.sort.record_bytes:
+        return {"format": "records", "split": "records"}
+    return {"format": definition.input_format.name, "split": definition.input_format.split}
 
 
 def requirements() -> dict[str, Any]:

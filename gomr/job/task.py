@@ -15,6 +15,7 @@ from gomr.job.errors import ContractError, UserError, error_facts, print_error
 from gomr.job.map_task import run_map
 from gomr.job.outputs import output_format
 from gomr.job.reduce_task import run_reduce
+from gomr.job.sort_task import run_sort_map, run_sort_reduce
 
 GC_THRESHOLDS = (50_000, 20, 50)  # a task makes millions of short-lived tuples, and few cycles: measured 10 % faster
 
@@ -28,18 +29,22 @@ def run_task(definition: JobDefinition, task: TaskFile) -> bool:
             definition = replace(definition, output_format=output_format(task.output_format))
         if definition.setup is not None:
             _set_up(definition)
-        if task.kind == "map":
-            facts = run_map(definition, task)
-        elif task.kind == "reduce":
-            facts = run_reduce(definition, task)
-        else:
-            raise ContractError(f"task kind {task.kind!r} is not of this contract; it is 'map' or 'reduce'")
+        facts = _run(definition, task)
     except BaseException as error:  # SystemExit of the user's code too: it must not look like success
         print_error(error)
         with contextlib.suppress(OSError):
             Path(task.output).unlink(missing_ok=True)  # on a full disk, this makes room for the result file
         return _finish(task, {"ok": False, "error": error_facts(error)})
     return _finish(task, {"ok": True, **facts})
+
+
+def _run(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
+    if task.kind not in ("map", "reduce"):
+        raise ContractError(f"task kind {task.kind!r} is not of this contract; it is 'map' or 'reduce'")
+    is_map = task.kind == "map"
+    if definition.sort is not None:
+        return run_sort_map(definition.sort, task) if is_map else run_sort_reduce(definition.sort, task)
+    return run_map(definition, task) if is_map else run_reduce(definition, task)
 
 
 def run_task_file(module: str, path: Path) -> bool:

@@ -186,6 +186,7 @@ class ProcessExecutor(Executor):
             "output_format": record.output_format,
             "skip": claim.record.skip,
             "skipped": str(scratch / "work" / "skipped"),
+            "ranges": record.ranges,
             "trace": str(scratch / "work" / "trace") if claim.record.trace else "",
             "identity": {
                 "job": claim.at.job,

@@ -8,12 +8,16 @@ from benchmark.contenders import (
     BY_HAND,
     DASK,
     DUCKDB,
+    DUCKDB_SORT,
+    GNU_SORT,
     GO,
     LITHOPS,
     MRJOB,
     POLARS,
+    POLARS_SORT,
     RAY,
     SPARK,
+    SPARK_SORT,
     Contender,
     gomr,
     peer,
@@ -25,7 +29,11 @@ PURE, NATIVE = "gomr, pure", "gomr, native"
 PAIRS = [gomr("count_pairs", NATIVE, pure=False), gomr("count_pairs", PURE, pure=True)]
 CHUNKS = [gomr("count_chunks", NATIVE, pure=False), gomr("count_chunks", PURE, pure=True)]
 GENERIC = [gomr("count_generic", NATIVE, pure=False), gomr("count_generic", PURE, pure=True)]
-INDEX = [gomr("index", NATIVE, pure=False), gomr("index", PURE, pure=True)]
+SORT = [
+    gomr("sort_records", NATIVE, pure=False, kind="sorted"),
+    gomr("sort_records", PURE, pure=True, kind="sorted"),
+]
+INDEX = [gomr("index", NATIVE, pure=False, kind="index"), gomr("index", PURE, pure=True, kind="index")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,20 @@ WORKS = {
         PAIRS,
         [MRJOB],
         {"mrjob": (8, 15)},
+    ),
+    "sort": Work(
+        "total order of 100-byte records by a 10-byte key, 1 GB",
+        lambda corpus: corpus.records(1000 * MB),
+        SORT,
+        [GNU_SORT, DUCKDB_SORT, POLARS_SORT],
+        {"gnu sort": (0.6, 1.5), "duckdb": (None, 1.0)},
+    ),
+    "sort-spark": Work(
+        "total order of 100-byte records by a 10-byte key, 1 GB, beside Spark",
+        lambda corpus: corpus.records(1000 * MB),
+        SORT,
+        [SPARK_SORT],
+        {"spark": (2.5, 7)},
     ),
     "index": Work(
         "inverted index, 200 files of 5 MB",

@@ -105,7 +105,7 @@ PyObject *value_object(const char *bytes, size_t length);
 /* -- frame.c: frames of sorted entries, as gomr/job/frames.py describes them --------------------------------------- */
 
 enum { HEADER_BYTES = 9, VALUES_PER_FRAME = 4096, FRAME_BYTES_MAX = 512 * 1024 };
-enum { MARSHAL_FLAT, MARSHAL_LISTS, PICKLE_FLAT, PICKLE_LISTS, CODEC_MASK = 3, KEY_KIND_SHIFT = 2 };
+enum { MARSHAL_FLAT, MARSHAL_LISTS, PICKLE_FLAT, PICKLE_LISTS, CODEC_MASK = 3, KEY_KIND_SHIFT = 2, RECORDS = 0x80 };
 
 /* Gathers entries of one kind of key, and writes a frame when it is full. */
 typedef struct {
@@ -136,6 +136,9 @@ typedef struct {
     Reader entry_values; /* ... which start here */
 } Cursor;
 
+/* Reads the frame at `*offset` of a block that ends at `end`, and checks it; moves `*offset` behind it. 0 or -1. */
+int load_frame(const char *path, int64_t *offset, int64_t end, Buffer *payload, unsigned char *codec);
+char *path_copy(const char *path); /* NULL with MemoryError set */
 int cursor_open(Cursor *cursor, const char *path, int64_t offset, int64_t length);
 int cursor_next(Cursor *cursor); /* 1: an entry is in hand; 0: the end; -1: an exception is set */
 void cursor_close(Cursor *cursor);
@@ -151,6 +154,11 @@ typedef struct {
 
 typedef bool (*IsLess)(const SortItem *left, const SortItem *right); /* where the first 16 bytes are the same */
 void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); /* stable */
+
+/* -- records.c ------------------------------------------------------------------------------------------------------ */
+
+PyObject *sort_records(PyObject *module, PyObject *arguments);
+extern PyType_Spec record_merge_spec;
 
 /* -- table.c, merge.c, text.c: what Python sees --------------------------------------------------------------------- */
 

@@ -190,15 +190,19 @@ static int read_file(const char *path, int64_t offset, char *bytes, size_t lengt
     return length > 0 ? damaged("a block of map output is cut short") : 0;
 }
 
+char *path_copy(const char *path)
+{
+    size_t size = strlen(path) + 1;
+    char *copy = core_realloc(NULL, size);
+    if (copy != NULL)
+        memcpy(copy, path, size);
+    return copy;
+}
+
 int cursor_open(Cursor *cursor, const char *path, int64_t offset, int64_t length)
 {
-    *cursor = (Cursor){.offset = offset, .end = offset + length};
-    size_t size = strlen(path) + 1;
-    cursor->path = core_realloc(NULL, size);
-    if (cursor->path == NULL)
-        return -1;
-    memcpy(cursor->path, path, size);
-    return 0;
+    *cursor = (Cursor){.offset = offset, .end = offset + length, .path = path_copy(path)};
+    return cursor->path == NULL ? -1 : 0;
 }
 
 void cursor_close(Cursor *cursor)
@@ -229,26 +233,32 @@ static int find_columns(Cursor *cursor)
     return 0;
 }
 
-static int load_frame(Cursor *cursor)
+int load_frame(const char *path, int64_t *offset, int64_t end, Buffer *payload, unsigned char *codec)
 {
     char header[HEADER_BYTES];
-    if (cursor->end - cursor->offset < HEADER_BYTES)
+    if (end - *offset < HEADER_BYTES)
         return damaged("a block of map output is cut short");
-    if (read_file(cursor->path, cursor->offset, header, HEADER_BYTES) < 0)
+    if (read_file(path, *offset, header, HEADER_BYTES) < 0)
         return -1;
-    unsigned char codec = (unsigned char)header[0];
+    *codec = (unsigned char)header[0];
     uint32_t length = number_at(header + 1), checksum = number_at(header + 5);
-    cursor->offset += HEADER_BYTES;
-    if (length > cursor->end - cursor->offset)
+    *offset += HEADER_BYTES;
+    if (length > end - *offset)
         return damaged("a block of map output is cut short");
-    cursor->payload.length = 0;
-    if (buffer_extend(&cursor->payload, length) == NULL)
+    payload->length = 0;
+    if (buffer_extend(payload, length) == NULL || read_file(path, *offset, payload->bytes, length) < 0)
         return -1;
-    if (read_file(cursor->path, cursor->offset, cursor->payload.bytes, length) < 0)
-        return -1;
-    cursor->offset += length;
-    if (crc32_of(codec, cursor->payload.bytes, length) != checksum)
+    *offset += length;
+    if (crc32_of(*codec, payload->bytes, length) != checksum)
         return damaged("a block of map output is damaged: its checksum does not match");
+    return 0;
+}
+
+static int next_frame(Cursor *cursor)
+{
+    unsigned char codec;
+    if (load_frame(cursor->path, &cursor->offset, cursor->end, &cursor->payload, &codec) < 0)
+        return -1;
     if ((codec & CODEC_MASK) > MARSHAL_LISTS || codec >> KEY_KIND_SHIFT == 0) {
         PyErr_SetString(Unfit, "a frame of pickled values, or of keys of several kinds");
         return -1;
@@ -262,7 +272,7 @@ int cursor_next(Cursor *cursor)
     while (cursor->left == 0) {
         if (cursor->offset >= cursor->end)
             return 0;
-        if (load_frame(cursor) < 0)
+        if (next_frame(cursor) < 0)
             return -1;
     }
     cursor->left--;

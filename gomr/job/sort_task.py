@@ -1,0 +1,183 @@
+"""Tasks that sort whole records by bytes of them, in a total order over all parts.
+
+Records travel as they are, in frames with a codec of their own: a map task writes a sorted block for each range of
+keys, a reduce task merges the blocks of one range. No code of the job's runs. Equal keys keep the order of the input.
+"""
+
+import heapq
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from gomr.job import native
+from gomr.job.contract import TaskFile
+from gomr.job.errors import HostError, UserError
+from gomr.job.formats import line_chunks
+from gomr.job.frames import HEADER, Writable
+from gomr.job.map_task import run_store, spill_bytes
+from gomr.job.native import Block
+from gomr.job.runs import Run, RunStore
+from gomr.job.sort import Sort
+
+RECORDS = 0x80  # the codec of a frame of records
+FRAME_BYTES = 512 * 1024
+DECODED_SIZE = 4  # times its bytes in memory: a frame whose records are Python objects
+BATCH_SHARE = 8  # of the spill budget, for the bytes that are sorted at a time: short lines take ten times theirs
+BATCH_BYTES_MIN = 64 * 1024
+OUTPUT_BYTES = 1024 * 1024
+RECORDS_AT_A_TIME = 4096
+
+
+def run_sort_map(sort: Sort, task: TaskFile) -> dict[str, Any]:
+    """Write a sorted block for each range of keys; return the facts for the result file."""
+    starts = [bytes.fromhex(start) for start in task.ranges]
+    store = run_store(task)
+    runs: list[Run] = []
+    records = 0
+    last: list[bytes] = [b""] * (len(starts) + 1)
+    for data in _batches(sort, task):
+        if records:
+            runs.append(_run(store, last))
+        records += sort.count(data)
+        last = _sorted_blocks(sort, data, starts)
+    if runs:
+        runs.append(_run(store, last))
+    blocks = []
+    with Path(task.output).open("wb") as file:
+        for partition, block in enumerate(last):
+            start = file.tell()
+            if runs:
+                parts = [(str(run.path), *run.place(partition)) for run in runs]
+                _write_frames(file, _merged(sort, store, parts))
+            else:
+                file.write(block)
+            blocks.append([start, file.tell() - start])
+    return {"records_in": records, "records_out": records, "blocks": blocks, "spills": len(runs)}
+
+
+def run_sort_reduce(sort: Sort, task: TaskFile) -> dict[str, Any]:
+    """Write the records of one range of keys in order; return the facts for the result file."""
+    blocks = [(block.path, block.offset, block.length) for block in task.inputs]
+    records = 0
+    with Path(task.output).open("wb") as file:
+        for data in _merged(sort, run_store(task), blocks):
+            records += sort.count(data)
+            file.write(data)
+    return {"records_in": records, "records_out": records}
+
+
+def _batches(sort: Sort, task: TaskFile) -> Iterator[bytes]:
+    """Yield the records of a task's inputs, as many at a time as may be sorted in memory."""
+    batch_bytes = max(BATCH_BYTES_MIN, spill_bytes(task) // BATCH_SHARE)
+    if sort.record_bytes:
+        batch_bytes = max(1, batch_bytes // sort.record_bytes) * sort.record_bytes
+    held: list[bytes] = []
+    held_bytes = 0
+    for data in _pieces(sort, task, batch_bytes):
+        if held and held_bytes + len(data) > batch_bytes:
+            yield b"".join(held)
+            held, held_bytes = [], 0
+        held.append(data)
+        held_bytes += len(data)
+    if held:
+        yield held[0] if len(held) == 1 else b"".join(held)
+
+
+def _pieces(sort: Sort, task: TaskFile, size: int) -> Iterator[bytes]:
+    for piece in task.inputs:
+        with Path(piece.path).open("rb") as stream:
+            stream.seek(piece.offset)
+            if not sort.record_bytes:
+                for data in line_chunks(stream, piece.length, size):
+                    yield data if data.endswith(b"\n") else data + b"\n"
+                continue
+            if piece.length % sort.record_bytes:
+                problem = f"{piece.length} bytes are no whole number of records of {sort.record_bytes} bytes"
+                raise UserError(ValueError(problem), source=piece.name)
+            for start in range(0, piece.length, size):
+                yield stream.read(min(size, piece.length - start))
+
+
+def _sorted_blocks(sort: Sort, data: bytes, starts: list[bytes]) -> list[bytes]:
+    """Return the frames of each range of keys."""
+    if native.core is not None:
+        blocks: list[bytes] = native.core.sort_records(data, sort.record_bytes, *sort.ends, starts)
+        return blocks
+    records = sort.records(data)
+    records.sort(key=sort.key_of)
+    cuts = [0, *(bisect_left(records, start, key=sort.key_of) for start in starts), len(records)]
+    return [_frames(sort, records[cut:end]) for cut, end in pairwise(cuts)]
+
+
+def _frames(sort: Sort, records: list[bytes]) -> bytes:
+    slices = (records[at : at + RECORDS_AT_A_TIME] for at in range(0, len(records), RECORDS_AT_A_TIME))
+    return b"".join(_frame(sort.joined(some)) for some in slices)
+
+
+def _frame(payload: bytes) -> bytes:
+    return HEADER.pack(RECORDS, len(payload), zlib.crc32(payload, RECORDS)) + payload
+
+
+def _run(store: RunStore, blocks: list[bytes]) -> Run:
+    return store.write(len(blocks), lambda file, partition: file.write(blocks[partition]))
+
+
+def _write_frames(file: Writable, pieces: Iterable[bytes]) -> None:
+    for data in pieces:
+        file.write(_frame(data))
+
+
+def _merged(sort: Sort, store: RunStore, blocks: list[Block]) -> Iterator[bytes]:
+    """Yield the records of sorted blocks in order, many at a time; first merge some where memory holds too few."""
+    made: list[Run] = []
+    fan_in = max(2, store.memory_bytes // (FRAME_BYTES if native.core is not None else DECODED_SIZE * FRAME_BYTES))
+    while len(blocks) > fan_in:
+        groups = [blocks[start : start + fan_in] for start in range(0, len(blocks), fan_in)]
+        before, made = made, [_merged_run(sort, store, group) for group in groups]
+        store.remove(before)
+        blocks = [(str(run.path), *run.place(0)) for run in made]
+    yield from _merge(sort, store, blocks)
+
+
+def _merged_run(sort: Sort, store: RunStore, blocks: list[Block]) -> Run:
+    return store.write(1, lambda file, _partition: _write_frames(file, _merge(sort, store, blocks)))
+
+
+def _merge(sort: Sort, store: RunStore, blocks: list[Block]) -> Iterator[bytes]:
+    if native.core is not None:
+        merge = native.core.RecordMerge(blocks, sort.record_bytes, *sort.ends)
+        while data := merge.read(OUTPUT_BYTES):
+            yield data
+        return
+    readers = [_read(sort, block) for block in blocks]
+    if sum(length for _, _, length in blocks) <= store.memory_bytes // BATCH_SHARE:
+        records = [record for reader in readers for record in reader]
+        records.sort(key=sort.key_of)  # it finds the sorted runs, and merges them faster than a heap
+        for at in range(0, len(records), RECORDS_AT_A_TIME):
+            yield sort.joined(records[at : at + RECORDS_AT_A_TIME])
+        return
+    some: list[bytes] = []
+    for record in heapq.merge(*readers, key=sort.key_of):
+        some.append(record)
+        if len(some) == RECORDS_AT_A_TIME:
+            yield sort.joined(some)
+            some.clear()
+    if some:
+        yield sort.joined(some)
+
+
+def _read(sort: Sort, block: Block) -> Iterator[bytes]:
+    path, offset, left = block
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        while left > 0:
+            header = file.read(HEADER.size)
+            codec, size, checksum = HEADER.unpack(header) if len(header) == HEADER.size else (0, 0, 0)
+            payload = file.read(size)
+            if codec != RECORDS or len(payload) < size or zlib.crc32(payload, RECORDS) != checksum:
+                raise HostError("a block of map output is damaged: its checksum does not match")
+            left -= HEADER.size + size
+            yield from sort.records(payload)
