@@ -7,10 +7,10 @@ keys, a reduce task merges the blocks of one range. No code of the job's runs. E
 import heapq
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gomr.job import native
 from gomr.job.contract import TaskFile
@@ -31,29 +31,36 @@ OUTPUT_BYTES = 1024 * 1024
 RECORDS_AT_A_TIME = 4096
 
 
+class Sorted(Protocol):
+    """Sorted records, in partitions."""
+
+    def write(self, partition: int, write: Callable[[bytes], object], /) -> object:
+        """Write a partition's records as frames."""
+
+
 def run_sort_map(sort: Sort, task: TaskFile) -> dict[str, Any]:
     """Write a sorted block for each range of keys; return the facts for the result file."""
     starts = [bytes.fromhex(start) for start in task.ranges]
-    store = run_store(task)
+    store, count = run_store(task), len(starts) + 1
     runs: list[Run] = []
     records = 0
-    last: list[bytes] = [b""] * (len(starts) + 1)
+    last: Sorted = PureSorted(sort, b"", starts)
     for data in _batches(sort, task):
         if records:
-            runs.append(_run(store, last))
+            runs.append(_run(store, count, last))
         records += sort.count(data)
-        last = _sorted_blocks(sort, data, starts)
+        last = _sorted(sort, data, starts)
     if runs:
-        runs.append(_run(store, last))
+        runs.append(_run(store, count, last))
     blocks = []
     with Path(task.output).open("wb") as file:
-        for partition, block in enumerate(last):
+        for partition in range(count):
             start = file.tell()
             if runs:
                 parts = [(str(run.path), *run.place(partition)) for run in runs]
                 _write_frames(file, _merged(sort, store, parts))
             else:
-                file.write(block)
+                last.write(partition, file.write)
             blocks.append([start, file.tell() - start])
     return {"records_in": records, "records_out": records, "blocks": blocks, "spills": len(runs)}
 
@@ -101,28 +108,36 @@ def _pieces(sort: Sort, task: TaskFile, size: int) -> Iterator[bytes]:
                 yield stream.read(min(size, piece.length - start))
 
 
-def _sorted_blocks(sort: Sort, data: bytes, starts: list[bytes]) -> list[bytes]:
-    """Return the frames of each range of keys."""
-    if native.core is not None:
-        blocks: list[bytes] = native.core.sort_records(data, sort.record_bytes, *sort.ends, starts)
-        return blocks
-    records = sort.records(data)
-    records.sort(key=sort.key_of)
-    cuts = [0, *(bisect_left(records, start, key=sort.key_of) for start in starts), len(records)]
-    return [_frames(sort, records[cut:end]) for cut, end in pairwise(cuts)]
+def _sorted(sort: Sort, data: bytes, starts: list[bytes]) -> Sorted:
+    if native.core is None:
+        return PureSorted(sort, data, starts)
+    found: Sorted = native.core.RecordSort(data, sort.record_bytes, *sort.ends, starts)
+    return found
 
 
-def _frames(sort: Sort, records: list[bytes]) -> bytes:
-    slices = (records[at : at + RECORDS_AT_A_TIME] for at in range(0, len(records), RECORDS_AT_A_TIME))
-    return b"".join(_frame(sort.joined(some)) for some in slices)
+class PureSorted:
+    """Sorted without the native core."""
+
+    def __init__(self, sort: Sort, data: bytes, starts: list[bytes]) -> None:
+        self._sort = sort
+        self._records = sort.records(data)
+        self._records.sort(key=sort.key_of)
+        cuts = (bisect_left(self._records, start, key=sort.key_of) for start in starts)
+        self._bounds = [*pairwise([0, *cuts, len(self._records)])]
+
+    def write(self, partition: int, write: Callable[[bytes], object]) -> None:
+        """Write a partition's records as frames."""
+        start, end = self._bounds[partition]
+        for at in range(start, end, RECORDS_AT_A_TIME):
+            write(_frame(self._sort.joined(self._records[at : min(end, at + RECORDS_AT_A_TIME)])))
 
 
 def _frame(payload: bytes) -> bytes:
     return HEADER.pack(RECORDS, len(payload), zlib.crc32(payload, RECORDS)) + payload
 
 
-def _run(store: RunStore, blocks: list[bytes]) -> Run:
-    return store.write(len(blocks), lambda file, partition: file.write(blocks[partition]))
+def _run(store: RunStore, partitions: int, found: Sorted) -> Run:
+    return store.write(partitions, lambda file, partition: found.write(partition, file.write))
 
 
 def _write_frames(file: Writable, pieces: Iterable[bytes]) -> None:

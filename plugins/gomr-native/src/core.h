@@ -157,8 +157,7 @@ void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); 
 
 /* -- records.c ------------------------------------------------------------------------------------------------------ */
 
-PyObject *sort_records(PyObject *module, PyObject *arguments);
-extern PyType_Spec record_merge_spec;
+extern PyType_Spec record_sort_spec, record_merge_spec;
 
 /* -- table.c, merge.c, text.c: what Python sees --------------------------------------------------------------------- */
 

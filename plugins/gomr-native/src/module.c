@@ -18,7 +18,6 @@ static PyObject *fail_after(PyObject *Py_UNUSED(module), PyObject *argument)
 static PyMethodDef functions[] = {
     {"scan", scan_block, METH_VARARGS,
      "Return the largest payload of a block in bytes, and whether the core can read all its frames."},
-    {"sort_records", sort_records, METH_VARARGS, "Sort whole records; return the frames of each range of keys."},
     {"write_text", write_text, METH_VARARGS,
      "Write pairs as lines of text, those that the core cannot write by a function; return how many."},
 #ifdef GOMR_FAILING_ALLOCATIONS
@@ -41,7 +40,7 @@ static int fill(PyObject *module)
     const char *summary = "This data is not for the core: take the standard-library path.";
     Unfit = PyErr_NewExceptionWithDoc("gomr_native._core.Unfit", summary, NULL, NULL);
     if (Unfit == NULL || PyModule_AddObjectRef(module, "Unfit", Unfit) < 0 || add_type(module, &table_spec) < 0 || add_type(module, &merge_spec) < 0
-        || add_type(module, &record_merge_spec) < 0)
+        || add_type(module, &record_sort_spec) < 0 || add_type(module, &record_merge_spec) < 0)
         return -1;
     values_type = (PyTypeObject *)PyType_FromSpec(&values_spec);
     if (values_type == NULL)

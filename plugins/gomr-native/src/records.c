@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+enum { PREFETCHED = 8 };
+
 /* Which bytes of a record are its key; `length` of a record is 0 for lines. */
 typedef struct {
     size_t length, start, stop;
@@ -71,27 +73,32 @@ static Py_ssize_t find_records(const Shape *shape, const char *data, const char 
     return (Py_ssize_t)(records->length / sizeof(Record));
 }
 
-/* Appends records as frames. */
-static int add_frames(Buffer *out, const SortItem *items, size_t count)
+/* Writes records as one frame: as many of them as it takes; returns how many, 0 with an exception. */
+static size_t write_frame(PyObject *write, const SortItem *items, size_t count)
 {
-    for (size_t at = 0; at < count;) {
-        size_t start = out->length;
-        if (buffer_extend(out, HEADER_BYTES) == NULL)
-            return -1;
-        for (; at < count && out->length - start < FRAME_BYTES_MAX; at++) {
-            const Record *record = items[at].entry;
-            if (at + 8 < count)
-                __builtin_prefetch(((const Record *)items[at + 8].entry)->bytes);
-            if (buffer_add(out, record->bytes, (size_t)(record->end - record->bytes)) < 0)
-                return -1;
-        }
-        char *header = out->bytes + start;
-        size_t length = out->length - start - HEADER_BYTES;
-        header[0] = (char)RECORDS;
-        put_number(header + 1, (uint32_t)length);
-        put_number(header + 5, crc32_of(RECORDS, header + HEADER_BYTES, length));
+    size_t length = 0, taken = 0;
+    for (; taken < count && length < FRAME_BYTES_MAX; taken++) {
+        const Record *record = items[taken].entry;
+        length += (size_t)(record->end - record->bytes);
     }
-    return 0;
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(HEADER_BYTES + length));
+    if (frame == NULL)
+        return 0;
+    char *header = PyBytes_AS_STRING(frame), *at = header + HEADER_BYTES;
+    for (size_t i = 0; i < taken; i++) {
+        const Record *record = items[i].entry;
+        if (i + PREFETCHED < taken) /* records lie in the order of the input, not in that of their keys */
+            __builtin_prefetch(((const Record *)items[i + PREFETCHED].entry)->bytes);
+        memcpy(at, record->bytes, (size_t)(record->end - record->bytes));
+        at += record->end - record->bytes;
+    }
+    header[0] = (char)RECORDS;
+    put_number(header + 1, (uint32_t)length);
+    put_number(header + 5, crc32_of(RECORDS, header + HEADER_BYTES, length));
+    PyObject *written = PyObject_CallOneArg(write, frame);
+    Py_DECREF(frame);
+    Py_XDECREF(written);
+    return written == NULL ? 0 : taken;
 }
 
 /* Returns the first of sorted items whose key is not below `key`. */
@@ -108,73 +115,115 @@ static size_t first_from(const SortItem *items, size_t count, Bytes key)
     return low;
 }
 
-/* Returns a list with the frames of each range, the first from the least key on, one more than `starts` has. */
-static PyObject *framed(const SortItem *items, size_t count, PyObject *starts)
+typedef struct {
+    PyObject_HEAD
+    Py_buffer data;
+    Shape shape;
+    Buffer records;
+    SortItem *items;
+    size_t *bounds; /* where each partition starts in `items`; one more, for the end */
+    size_t partitions;
+} RecordSort;
+
+static int sort_all(RecordSort *sort, PyObject *starts)
 {
-    PyObject *blocks = PyList_New(0);
-    Buffer frames = {0};
-    size_t from = 0;
-    for (Py_ssize_t i = 0; i <= PyList_GET_SIZE(starts) && blocks != NULL; i++) {
-        size_t to = count;
-        if (i < PyList_GET_SIZE(starts)) {
-            PyObject *start = PyList_GET_ITEM(starts, i);
-            to = first_from(items, count, (Bytes){PyBytes_AS_STRING(start), (size_t)PyBytes_GET_SIZE(start)});
-        }
-        to = to < from ? from : to;
-        frames.length = 0;
-        PyObject *block = NULL;
-        if (add_frames(&frames, items + from, to - from) == 0)
-            block = PyBytes_FromStringAndSize(frames.bytes, (Py_ssize_t)frames.length);
-        if (block == NULL || PyList_Append(blocks, block) < 0)
-            Py_CLEAR(blocks);
-        Py_XDECREF(block);
-        from = to;
+    const char *bytes = sort->data.buf;
+    Py_ssize_t found = find_records(&sort->shape, bytes, bytes + sort->data.len, &sort->records);
+    if (found < 0)
+        return -1;
+    size_t count = (size_t)found;
+    sort->partitions = (size_t)PyList_GET_SIZE(starts) + 1;
+    sort->items = core_realloc(NULL, count * sizeof *sort->items);
+    sort->bounds = core_realloc(NULL, (sort->partitions + 1) * sizeof *sort->bounds);
+    SortItem *room = core_realloc(NULL, (count / 2 + 1) * sizeof *room);
+    if (sort->items != NULL && sort->bounds != NULL && room != NULL) {
+        Record *record = (Record *)(void *)sort->records.bytes;
+        for (size_t i = 0; i < count; i++)
+            sort->items[i] = item_of(record[i].key, &record[i]);
+        sort_items(sort->items, room, count, is_less);
     }
-    buffer_clear(&frames);
-    return blocks;
+    core_free(room);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
-static bool are_bytes(PyObject *list)
+static int find_bounds(RecordSort *sort, PyObject *starts)
 {
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++)
-        if (!PyBytes_CheckExact(PyList_GET_ITEM(list, i)))
-            return false;
-    return true;
+    size_t count = sort->records.length / sizeof(Record);
+    sort->bounds[0] = 0;
+    sort->bounds[sort->partitions] = count;
+    for (size_t i = 1; i < sort->partitions; i++) {
+        char *bytes;
+        Py_ssize_t length;
+        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(starts, (Py_ssize_t)i - 1), &bytes, &length) < 0)
+            return -1;
+        size_t bound = first_from(sort->items, count, (Bytes){bytes, (size_t)length});
+        sort->bounds[i] = bound < sort->bounds[i - 1] ? sort->bounds[i - 1] : bound;
+    }
+    return 0;
 }
 
-/* sort_records(data, length, start, stop, starts) -> a block for each range of keys. */
-PyObject *sort_records(PyObject *Py_UNUSED(module), PyObject *arguments)
+static PyObject *record_sort_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     Py_buffer data;
     Py_ssize_t length, start, stop;
     PyObject *starts;
-    if (!PyArg_ParseTuple(arguments, "y*nnnO!:sort_records", &data, &length, &start, &stop, &PyList_Type, &starts))
+    if (!PyArg_ParseTuple(arguments, "y*nnnO!:RecordSort", &data, &length, &start, &stop, &PyList_Type, &starts))
         return NULL;
-    Shape shape = {(size_t)length, (size_t)start, (size_t)stop};
-    Buffer records = {0};
-    PyObject *blocks = NULL;
-    const char *bytes = data.buf;
-    Py_ssize_t count = find_records(&shape, bytes, bytes + data.len, &records);
-    SortItem *items = NULL, *room = NULL;
-    if (count >= 0 && are_bytes(starts)) {
-        items = core_realloc(NULL, (size_t)count * sizeof *items);
-        room = items == NULL ? NULL : core_realloc(NULL, ((size_t)count / 2 + 1) * sizeof *room);
-    } else if (count >= 0) {
-        PyErr_SetString(PyExc_TypeError, "sort_records(): starts are bytes");
+    RecordSort *sort = (RecordSort *)type->tp_alloc(type, 0);
+    if (sort == NULL) {
+        PyBuffer_Release(&data);
+        return NULL;
     }
-    if (room != NULL) {
-        Record *record = (Record *)(void *)records.bytes;
-        for (Py_ssize_t i = 0; i < count; i++)
-            items[i] = item_of(record[i].key, &record[i]);
-        sort_items(items, room, (size_t)count, is_less);
-        blocks = framed(items, (size_t)count, starts);
-    }
-    core_free(items);
-    core_free(room);
-    buffer_clear(&records);
-    PyBuffer_Release(&data);
-    return blocks;
+    sort->data = data;
+    sort->shape = (Shape){(size_t)length, (size_t)start, (size_t)stop};
+    if (sort_all(sort, starts) < 0 || find_bounds(sort, starts) < 0)
+        Py_CLEAR(sort);
+    return (PyObject *)sort;
 }
+
+static void record_sort_dealloc(RecordSort *sort)
+{
+    PyTypeObject *type = Py_TYPE(sort);
+    PyBuffer_Release(&sort->data);
+    buffer_clear(&sort->records);
+    core_free(sort->items);
+    core_free(sort->bounds);
+    type->tp_free(sort);
+    Py_DECREF(type);
+}
+
+static PyObject *record_sort_write(RecordSort *sort, PyObject *arguments)
+{
+    Py_ssize_t partition;
+    PyObject *write;
+    if (!PyArg_ParseTuple(arguments, "nO:write", &partition, &write))
+        return NULL;
+    if (partition < 0 || (size_t)partition >= sort->partitions)
+        return PyErr_Format(PyExc_IndexError, "partition %zd of %zu", partition, sort->partitions);
+    size_t at = sort->bounds[partition], end = sort->bounds[partition + 1];
+    while (at < end) {
+        size_t taken = write_frame(write, sort->items + at, end - at);
+        if (taken == 0)
+            return NULL;
+        at += taken;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef sort_methods[] = {
+    {"write", (PyCFunction)record_sort_write, METH_VARARGS, "Write a partition's records as frames."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot sort_slots[] = {
+    {Py_tp_doc, "RecordSort(data, length, start, stop, starts): whole records, sorted, in partitions that start at keys."},
+    {Py_tp_new, record_sort_new},
+    {Py_tp_dealloc, record_sort_dealloc},
+    {Py_tp_methods, sort_methods},
+    {0, NULL},
+};
+
+PyType_Spec record_sort_spec = {"gomr_native._core.RecordSort", sizeof(RecordSort), 0, Py_TPFLAGS_DEFAULT, sort_slots};
 
 /* Reads the records of one block. */
 typedef struct {
