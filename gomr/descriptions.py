@@ -20,13 +20,16 @@ FOLDER = "descriptions"
 MINOR_VERSIONS = range(8, 20)  # of the interpreters that an executable may choose from
 
 
-def described(path: Path, digest: str, cache_dir: Path, variables: Mapping[str, str], user: str = "") -> dict[str, Any]:
+def described(
+    path: Path, digest: str, cache_dir: Path, variables: Mapping[str, str], *, user: str = "", starts: bool = False
+) -> dict[str, Any]:
     """Return what the executable with `digest` says of itself, asking it only where no answer of late is kept.
 
+    With `starts`, only an answer that it gave at this very path counts: it is then known to start from there.
     Raises what `gomr.executables.describe` does; only good answers are kept.
     """
     folder = cache_dir / FOLDER
-    answer = folder / f"{digest}-{_machine(user)}.json"
+    answer = folder / f"{digest}-{_machine(user, path if starts else None)}.json"
     with contextlib.suppress(OSError, ValueError):
         if 0 <= time.time() - answer.stat().st_mtime < KEPT_SECONDS:
             facts: dict[str, Any] = json.loads(answer.read_bytes())
@@ -48,9 +51,9 @@ def _keep(answer: Path, facts: dict[str, Any]) -> None:
     aside.replace(answer)
 
 
-def _machine(user: str) -> str:
-    """Return a digest of what else an answer may depend on: gomr, the platform, the user, the interpreters."""
+def _machine(user: str, path: Path | None) -> str:
+    """Return a digest of what else an answer may depend on: gomr, the platform, the user, the interpreters, a path."""
     names = ["python3", *(f"python3.{minor}" for minor in MINOR_VERSIONS)]
     found = [shutil.which(name, path=job_path()) for name in names]
     pythons = [(path, os.stat(path).st_mtime_ns) for path in found if path]  # noqa: PTH116 - they are strings
-    return hashlib.sha256(repr((VERSION, platform_tag(), user, pythons)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((VERSION, platform_tag(), user, pythons, path)).encode()).hexdigest()[:16]

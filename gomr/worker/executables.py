@@ -72,7 +72,7 @@ class Executables:
             with self._cache.use(digest, key) as path:
                 try:
                     variables = environment(self.pex_root(digest), path.parent)
-                    described(path, digest, self._cache_dir, variables, self._user)
+                    described(path, digest, self._cache_dir, variables, user=self._user, starts=True)
                     return
                 except UsageError as error:
                     if last:
