@@ -39,8 +39,7 @@ def save_result(cluster: Cluster, job: str, target: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            _download(cluster, _parts(cluster, job), file.fileno())
-            os.fsync(file.fileno())
+            _download(cluster, _parts(cluster, job), file.fileno())  # a copy: what must endure is in the storage
         aside.replace(path)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
