@@ -30,7 +30,7 @@ def test_an_executable_is_asked_once_for_each_place_it_must_start_from(executabl
     other = tmp_path / "other"
     other.write_bytes(executable.read_bytes())
     other.chmod(0o755)
-    variables = {"PATH": os.defpath}
+    variables = {"PATH": os.defpath, "PEX_ROOT": str(tmp_path / "unpacked")}
     for _ in range(3):
         facts = described(executable, "digest", tmp_path / "cache", variables)
         assert facts["ok"]
@@ -58,6 +58,20 @@ def test_an_answer_that_is_of_no_use_is_asked_for_anew(executable: Path, tmp_pat
     else:
         answer.unlink()
     described(executable, "digest", tmp_path / "cache", variables)
+    assert times_asked(executable) == 2
+
+
+def test_what_was_unpacked_and_has_changed_is_asked_anew(executable: Path, tmp_path: Path) -> None:
+    root = tmp_path / "unpacked"
+    (root / "folder" / "__pycache__").mkdir(parents=True)
+    (root / "folder" / "module.py").write_text("right")
+    variables = {"PATH": os.defpath, "PEX_ROOT": str(root)}
+    for _ in range(2):
+        described(executable, "digest", tmp_path / "cache", variables, starts=True)
+        (root / "folder" / "__pycache__" / "module.pyc").touch()
+    assert times_asked(executable) == 1
+    (root / "folder" / "module.py").write_text("wrong now")
+    described(executable, "digest", tmp_path / "cache", variables, starts=True)
     assert times_asked(executable) == 2
 
 

@@ -443,7 +443,8 @@ def test_logs_can_be_followed_while_they_are_written(gomr: Gomr, client: Client,
     job = client.submit(tmp_path / "talks.py", [str(tmp_path / "in.txt")], JobOptions())
     gomr.worker("--once", "--slots", "1")
     logs = client.logs(job, follow=True)
-    assert next(logs).data == b"begun\n"
+    first = next(logs).data
+    assert first == b"begun\n", first
     assert client.status(job).state == "running"
     (tmp_path / "go on").touch()
     assert b"".join(log.data for log in logs) == b"ended\n"

@@ -18,6 +18,8 @@ from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
 
 _ABSENT = object()
 _NUMBERS = frozenset({int, float, bool})
+_NUMBER_ENTRY_BYTES = NUMBER_BYTES + KEY_OVERHEAD_BYTES + 8  # of a str and a number: as size_of says, without a call
+_KEY_ENTRY_BYTES = KEY_OVERHEAD_BYTES + 8
 _PLAIN_KEYS = frozenset({str, bytes, int, bool, type(None)})
 Combine = Callable[[Key, Iterator[Any]], Iterable[Any]]
 
@@ -156,15 +158,18 @@ class Grouper:
             except TypeError:  # unhashable
                 check_key(key)
                 raise
-            if before is _ABSENT:
-                if key.__class__ is not str:
-                    check_key(key)
+            if before is not _ABSENT:
+                groups[key] = after = before + value if adds else fold(before, value)
+                if after.__class__ is int or after is before:
+                    continue
+                used += max(0, size_of(after) - size_of(before))
+            elif key.__class__ is str and value.__class__ is int:
+                groups[key] = value
+                used += getsizeof(key) + _NUMBER_ENTRY_BYTES
+            else:
+                check_key(key)
                 groups[key] = value
                 used += size_of(key) + size_of(value) + KEY_OVERHEAD_BYTES
-            else:
-                groups[key] = after = before + value if adds else fold(before, value)
-                if after.__class__ is not int and after is not before:
-                    used += max(0, size_of(after) - size_of(before))
             if used > budget:
                 used = self._shrink(used)
                 groups = self._groups
@@ -184,9 +189,11 @@ class Grouper:
                 raise
             if values is not None:
                 values.append(value)
+            elif key.__class__ is str:
+                groups[key] = [value]
+                used += getsizeof(key) + _KEY_ENTRY_BYTES
             else:
-                if key.__class__ is not str:
-                    check_key(key)
+                check_key(key)
                 groups[key] = [value]
                 used += size_of(key) + KEY_OVERHEAD_BYTES
             used += NUMBER_BYTES if value.__class__ is int else size_of(value)
