@@ -17,6 +17,7 @@ from gomr.scheduling.stages import finished_tasks, folded_tasks
 
 STANDARD_OUTPUT = "-"
 DOWNLOADS_MAX = 8  # parts on their way at a time
+COPIES_MAX = 2  # of parts that are files of this machine: who writes one file waits for the other, who reads does not
 
 
 def read_result(cluster: Cluster, job: str) -> Iterator[bytes]:
@@ -94,7 +95,8 @@ def _download(cluster: Cluster, parts: list[_Part], target: int) -> None:
                 position += written
                 view = view[written:]
 
-    with ThreadPoolExecutor(DOWNLOADS_MAX, "result") as pool:
+    is_local = bool(parts) and cluster.storage.local_path(parts[0].key) is not None
+    with ThreadPoolExecutor(COPIES_MAX if is_local else DOWNLOADS_MAX, "result") as pool:
         futures = [pool.submit(fetch, part) for part in parts]
         try:
             for future in futures:

@@ -75,7 +75,6 @@ int64_t key_number(const Key *key);
 int key_compare(const Key *left, const Key *right);
 uint64_t key_hash(const Key *key, uint64_t seed);
 uint32_t key_partition(const Key *key, uint32_t partitions);
-uint32_t crc32_of(uint32_t crc, const void *bytes, size_t length);
 void crc32_prepare(void);
 
 /* -- value.c: values as `marshal` version 2 writes them ------------------------------------------------------------ */
@@ -135,6 +134,9 @@ typedef struct {
     uint32_t count;       /* its values ... */
     Reader entry_values; /* ... which start here */
 } Cursor;
+
+extern PyObject *zlib_crc32; /* Python's zlib.crc32, which knows this processor's fastest way */
+int checksum_of(unsigned char codec, const char *bytes, size_t length, uint32_t *checksum); /* 0 or -1 */
 
 /* Reads the frame at `*offset` of a block that ends at `end`, and checks it; moves `*offset` behind it. 0 or -1. */
 int load_frame(const char *path, int64_t *offset, int64_t end, Buffer *payload, unsigned char *codec);

@@ -39,6 +39,20 @@ static int start_entry(FrameWriter *writer, const Key *key)
     return 0;
 }
 
+PyObject *zlib_crc32;
+
+int checksum_of(unsigned char codec, const char *bytes, size_t length, uint32_t *checksum)
+{
+    PyObject *view = PyMemoryView_FromMemory((char *)bytes, (Py_ssize_t)length, PyBUF_READ);
+    PyObject *answer = view == NULL ? NULL : PyObject_CallFunction(zlib_crc32, "Oi", view, (int)codec);
+    Py_XDECREF(view);
+    if (answer == NULL)
+        return -1;
+    *checksum = (uint32_t)PyLong_AsUnsignedLong(answer);
+    Py_DECREF(answer);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 static Part *last_part(FrameWriter *writer)
 {
     return (Part *)(void *)(writer->parts.bytes + writer->parts.length) - 1;
@@ -143,8 +157,12 @@ int frame_flush(FrameWriter *writer)
     fill_payload(writer, flat, at + HEADER_BYTES);
     at[0] = (char)codec;
     put_number(at + 1, (uint32_t)length);
-    put_number(at + 5, crc32_of(codec, at + HEADER_BYTES, length));
-    PyObject *written = PyObject_CallOneArg(writer->write, frame);
+    uint32_t checksum;
+    PyObject *written = NULL;
+    if (checksum_of(codec, at + HEADER_BYTES, length, &checksum) == 0) {
+        put_number(at + 5, checksum);
+        written = PyObject_CallOneArg(writer->write, frame);
+    }
     Py_DECREF(frame);
     Py_XDECREF(written);
     writer->keys.length = writer->values.length = writer->parts.length = 0;
@@ -249,7 +267,10 @@ int load_frame(const char *path, int64_t *offset, int64_t end, Buffer *payload, 
     if (buffer_extend(payload, length) == NULL || read_file(path, *offset, payload->bytes, length) < 0)
         return -1;
     *offset += length;
-    if (crc32_of(*codec, payload->bytes, length) != checksum)
+    uint32_t found;
+    if (checksum_of(*codec, payload->bytes, length, &found) < 0)
+        return -1;
+    if (found != checksum)
         return damaged("a block of map output is damaged: its checksum does not match");
     return 0;
 }

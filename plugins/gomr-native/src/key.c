@@ -4,36 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint32_t crc32_table[8][256];
+static uint32_t crc32_table[256];
 
-/* Prepares the tables of CRC-32 (the polynomial of zlib) for eight bytes at a time. */
+/* Prepares the table of CRC-32 (the polynomial of zlib). */
 void crc32_prepare(void)
 {
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t crc = i;
         for (int bit = 0; bit < 8; bit++)
             crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-        crc32_table[0][i] = crc;
+        crc32_table[i] = crc;
     }
-    for (int slice = 1; slice < 8; slice++)
-        for (int i = 0; i < 256; i++) {
-            uint32_t before = crc32_table[slice - 1][i];
-            crc32_table[slice][i] = before >> 8 ^ crc32_table[0][before & 0xFF];
-        }
 }
 
-uint32_t crc32_of(uint32_t crc, const void *bytes, size_t length)
+/* Of the few bytes of a key: a call of zlib's costs more. */
+static uint32_t crc32_of(uint32_t crc, const void *bytes, size_t length)
 {
-    const unsigned char *at = bytes;
     crc = ~crc;
-    for (; length >= 8; length -= 8, at += 8) {
-        uint32_t low = crc ^ (at[0] | at[1] << 8 | at[2] << 16 | (uint32_t)at[3] << 24);
-        crc = crc32_table[7][low & 0xFF] ^ crc32_table[6][low >> 8 & 0xFF] ^ crc32_table[5][low >> 16 & 0xFF]
-            ^ crc32_table[4][low >> 24] ^ crc32_table[3][at[4]] ^ crc32_table[2][at[5]] ^ crc32_table[1][at[6]]
-            ^ crc32_table[0][at[7]];
-    }
-    for (; length > 0; length--, at++)
-        crc = crc >> 8 ^ crc32_table[0][(crc ^ *at) & 0xFF];
+    for (const unsigned char *at = bytes; length > 0; length--, at++)
+        crc = crc >> 8 ^ crc32_table[(crc ^ *at) & 0xFF];
     return ~crc;
 }
 

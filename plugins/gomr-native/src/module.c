@@ -42,6 +42,11 @@ static int fill(PyObject *module)
     if (Unfit == NULL || PyModule_AddObjectRef(module, "Unfit", Unfit) < 0 || add_type(module, &table_spec) < 0 || add_type(module, &merge_spec) < 0
         || add_type(module, &record_sort_spec) < 0 || add_type(module, &record_merge_spec) < 0)
         return -1;
+    PyObject *zlib = PyImport_ImportModule("zlib");
+    zlib_crc32 = zlib == NULL ? NULL : PyObject_GetAttrString(zlib, "crc32");
+    Py_XDECREF(zlib);
+    if (zlib_crc32 == NULL)
+        return -1;
     values_type = (PyTypeObject *)PyType_FromSpec(&values_spec);
     if (values_type == NULL)
         return -1;

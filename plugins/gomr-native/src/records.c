@@ -94,8 +94,12 @@ static size_t write_frame(PyObject *write, const SortItem *items, size_t count)
     }
     header[0] = (char)RECORDS;
     put_number(header + 1, (uint32_t)length);
-    put_number(header + 5, crc32_of(RECORDS, header + HEADER_BYTES, length));
-    PyObject *written = PyObject_CallOneArg(write, frame);
+    uint32_t checksum;
+    PyObject *written = NULL;
+    if (checksum_of(RECORDS, header + HEADER_BYTES, length, &checksum) == 0) {
+        put_number(header + 5, checksum);
+        written = PyObject_CallOneArg(write, frame);
+    }
     Py_DECREF(frame);
     Py_XDECREF(written);
     return written == NULL ? 0 : taken;
