@@ -22,6 +22,7 @@ SIGTERM or Ctrl-C: finish the tasks in hand, or give them back after --drain-sec
 
 @click.command(epilog=EPILOG)
 @click.option("--slots", type=click.IntRange(1, 1024), help="Tasks at a time [one a processor].")
+@click.option("--ahead", type=click.IntRange(0, 1024), help="Tasks fetched while all slots run others [one a slot].")
 @click.option("--once", is_flag=True, help="Leave when there is nothing left to do.")
 @click.option("--exec-per-task", is_flag=True, help="Execute each task anew, instead of forking it from a server.")
 @click.option("--lease-seconds", type=float, help="Silence after which others take over [15].")

@@ -112,17 +112,34 @@ class Claims:
             self.lookout.forget()
         return None
 
-    def next_bid(self, current: Claim) -> Bid | None:
-        """Return a bid for the next free task that the last look found, to be made as `current` is committed.
+    def claim_ahead(self, spare: int) -> Claim | None:
+        """Claim a free task beside those that run, of more than `spare` that the last look found; None of fewer.
 
-        None where there is none. Whoever takes it calls `settle` afterwards, however that went.
+        So nobody waits for a task that another worker holds and does not run: there are more than enough for all.
         """
         with self._lock:
-            if not self._candidates or self._candidates[-1].kind != FREE:
-                return None
-            candidate = self._candidates.pop()
+            if self._made:
+                return self._made.pop()
+            candidate = self._next_free(spare)
+        return self._try(self._bid(candidate)) if candidate else None
+
+    def next_bid(self, current: Claim, spare: int = 0) -> Bid | None:
+        """Return a bid for the next free task of more than `spare` that the last look found, to be made with a commit.
+
+        None where there is none. `current` is the task that is committed. Whoever takes the bid calls `settle`
+        afterwards, however that went.
+        """
+        with self._lock:
+            candidate = self._next_free(spare)
+        if candidate is None:
+            return None
         # Another slot's look may be older than our claim; a transaction changes a key only once.
         return None if candidate.task_key == current.task_key else self._bid(candidate)
+
+    def _next_free(self, spare: int) -> Candidate | None:
+        if len(self._candidates) <= spare or self._candidates[-1].kind != FREE:
+            return None
+        return self._candidates.pop()
 
     def settle(self, bid: Bid) -> None:
         """Have `claim` return what a bid has won; forget what it has not."""

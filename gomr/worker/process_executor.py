@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,6 +36,7 @@ from gomr.worker.scratch import ScratchFolder, delete_tree
 from gomr.worker.settings import WorkerSettings
 
 DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
+SLOT_SECONDS = 0.1  # between looks whether a task that waits for a slot is still wanted
 BLOCKS_IN_RECORD_MAX = 32  # more offsets than this would not fit a done record of some 512 bytes
 
 
@@ -56,6 +58,7 @@ class ProcessExecutor(Executor):
         self._inputs = Inputs(plugins.open_storage, cluster.storage, cluster.storage_url)
         self._executables = Executables(cluster, settings, on_refusal)
         self._jobs = Jobs(cluster)
+        self._slots = threading.Semaphore(settings.slot_count)
 
     def refuses(self, digest: str) -> bool:
         """Say whether this machine has refused the executable."""
@@ -82,7 +85,9 @@ class ProcessExecutor(Executor):
         with self._executables.use(at.head.executable, at.head.executable_object) as executable:
             pieces = self._pieces(claim, record, scratch)
             fetched = time.monotonic()
-            outcome = self._run_process(running, record, executable, pieces, scratch)
+            with self._slot(running):
+                began = time.monotonic()
+                outcome = self._run_process(running, record, executable, pieces, scratch)
             ran = time.monotonic()
         if at.stage == MAP_STAGE:
             fetch.check_all_unchanged(self._inputs, record, claim.index)
@@ -109,7 +114,7 @@ class ProcessExecutor(Executor):
             spills=outcome.spills,
             peak_memory_bytes=outcome.peak_memory_bytes,
             fetch_seconds=round(fetched - started, 4),
-            run_seconds=round(ran - fetched, 4),
+            run_seconds=round(ran - began, 4),
             write_seconds=round(time.monotonic() - ran, 4),
             counters=outcome.counters,
             failures=claim.record.failures,
@@ -117,6 +122,17 @@ class ProcessExecutor(Executor):
             requests=requests.counts(),
             skipped=outcome.skipped,
         )
+
+    @contextlib.contextmanager
+    def _slot(self, running: Running) -> Iterator[None]:
+        """Run one of as many processes as there are slots. Raises TaskFailed where the task is stopped before."""
+        while not self._slots.acquire(timeout=SLOT_SECONDS):
+            if running.stop.is_set():
+                raise TaskFailed({"kind": "stopped", "message": "the task was stopped before it ran"})
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def _store_skipped(self, claim: Claim, outcome: Outcome) -> None:
         path = outcome.output.with_name("skipped")

@@ -35,6 +35,7 @@ class WorkerSettings:
     cache_dir: Path
     scratch_dir: Path
     slots: int = 0  # 0: one a processor
+    ahead: int | None = None  # tasks fetched, or uploaded, while all slots run others; None: one a slot
     lease_seconds: float = LEASE_SECONDS
     exec_per_task: bool = False
     once: bool = False
@@ -69,6 +70,11 @@ class WorkerSettings:
     def slot_count(self) -> int:
         """The number of slots."""
         return self.slots or cpu_count()
+
+    @property
+    def ahead_count(self) -> int:
+        """The number of tasks in hand beside those that run."""
+        return self.slot_count if self.ahead is None else self.ahead
 
     @property
     def task_memory_bytes(self) -> int:

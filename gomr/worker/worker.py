@@ -30,6 +30,7 @@ POLL_SECONDS_MIN = 0.25  # between idle looks, doubled each time: watches may fa
 POLL_SECONDS_MAX = 5.0
 REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials are renewed, policies mended
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
+AHEAD_SECONDS = 0.1  # between looks whether plenty of tasks are open, which ask nobody
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
 CHECKED_MAX = 50  # tasks in hand that one transaction asks for: etcd allows 128 operations
 LOOKS_PER_SECOND = 500  # of all idle slots of a cluster together: with thousands of them, each looks less often
@@ -53,6 +54,7 @@ class Worker:
         self._draining = threading.Event()
         self._wanted = ""  # what a signal handler asked for: "drain" or "stop"; it may take no lock
         self._stop_at = float("inf")
+        self._done = threading.Event()  # the slots have ended
         self._ended = threading.Event()
         self._running: dict[str, Running] = {}
         self._at_last_beat: set[str] = set()
@@ -83,20 +85,15 @@ class Worker:
         self._membership.join()
         self.joined.set()
         _log.info("worker.started", worker=self.id, slots=self._settings.slot_count)
-        slots = [
-            threading.Thread(target=self._work, args=(number,), name=f"slot-{number}", daemon=True)
-            for number in range(self._settings.slot_count)
-        ]
-        watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
+        slots = self._threads("slot", self._settings.slot_count, self._work)
+        ahead = self._threads("ahead", self._settings.ahead_count, self._work_ahead)
+        (watcher,) = self._threads("watch", 1, lambda _: self._watch())
         try:
-            for thread in (*slots, watcher):
+            for thread in (*slots, *ahead, watcher):
                 thread.start()
-            for thread in slots:
-                while thread.is_alive():
-                    thread.join(JOIN_SECONDS)
-                    self._heed()
-                    if time.monotonic() > self._stop_at:
-                        self._stop_running()
+            self._join(slots)
+            self._done.set()
+            self._join(ahead)
         finally:
             self._draining.set()
             self._ended.set()
@@ -105,6 +102,20 @@ class Worker:
             self._membership.leave()
             self._executor.close()
             _log.info("worker.ended", worker=self.id)
+
+    def _threads(self, name: str, count: int, target: Callable[[int], None]) -> list[threading.Thread]:
+        numbers = range(count)
+        return [
+            threading.Thread(target=target, args=(number,), name=f"{name}-{number}", daemon=True) for number in numbers
+        ]
+
+    def _join(self, threads: list[threading.Thread]) -> None:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(JOIN_SECONDS)
+                self._heed()
+                if time.monotonic() > self._stop_at:
+                    self._stop_running()
 
     def drain(self) -> None:
         """Claim no more; finish the tasks in hand, or give them back after the drain time."""
@@ -142,14 +153,7 @@ class Worker:
                     pause = self._wait(pause)
                     continue
                 pause = POLL_SECONDS_MIN
-                with structlog.contextvars.bound_contextvars(
-                    job=claim.at.job,
-                    stage=claim.at.stage,
-                    task=claim.index,
-                    attempt=claim.record.attempt,
-                    worker=self.id,
-                ):
-                    self._run(Running(claim))
+                self._run(Running(claim))
             except (CoordinatorError, StorageError, GomrError) as error:
                 _log.warning("cluster.unavailable", slot=number, error=str(error))
                 self._draining.wait(POLL_SECONDS_MAX * random.random())  # noqa: S311 - jitter
@@ -159,7 +163,35 @@ class Worker:
                 self.drain()
                 raise
 
+    def _work_ahead(self, number: int) -> None:
+        """Have a task in hand beside those of the slots, where plenty are open: fetch it, and store what it made.
+
+        Whose process may run is the executor's to say. Never looks for tasks: the slots do.
+        """
+        while not self._draining.is_set() and not self._done.is_set():
+            try:
+                claim = self._claims.claim_ahead(self._settings.slot_count)
+                if claim is None:
+                    self._done.wait(AHEAD_SECONDS)
+                else:
+                    self._run(Running(claim))
+            except (CoordinatorError, StorageError, GomrError) as error:
+                _log.warning("cluster.unavailable", slot=f"ahead-{number}", error=str(error))
+                self._draining.wait(POLL_SECONDS_MAX * random.random())  # noqa: S311 - jitter
+            except Exception:
+                _log.exception("slot.failed", slot=f"ahead-{number}")
+                self.healthy = False
+                self.drain()
+                raise
+
     def _run(self, running: Running) -> None:
+        claim = running.claim
+        with structlog.contextvars.bound_contextvars(
+            job=claim.at.job, stage=claim.at.stage, task=claim.index, attempt=claim.record.attempt, worker=self.id
+        ):
+            self._run_claimed(running)
+
+    def _run_claimed(self, running: Running) -> None:
         nonce = running.claim.record.nonce
         with self._lock:
             self._running[nonce] = running
@@ -176,7 +208,10 @@ class Worker:
                 self._claims.settle(running.bid)
 
     def _next_bid(self, current: Claim) -> Bid | None:
-        return None if self._draining.is_set() else self._claims.next_bid(current)
+        if self._draining.is_set():
+            return None
+        slots = self._settings.slot_count
+        return self._claims.next_bid(current, slots if len(self._running) > slots else 0)
 
     def _go_on(self, after: Next) -> None:
         """Do what follows from how an attempt went."""

@@ -78,7 +78,7 @@ def run(workers: int, tasks: int, seed: int = 0) -> Herd:
 
     def be_worker(party: Party) -> None:
         cluster = connect(party)
-        settings = WorkerSettings(Path("cache"), Path("scratch"), 1, lease_seconds=15.0, memory_limit_bytes=1)
+        settings = WorkerSettings(Path("cache"), Path("scratch"), 1, ahead=0, lease_seconds=15.0, memory_limit_bytes=1)
         Worker(
             cluster,
             settings,

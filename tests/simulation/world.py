@@ -154,7 +154,12 @@ class World:
     def _be_worker(self, party: Party) -> None:
         cluster = self._connect(party)
         settings = WorkerSettings(
-            Path("cache"), Path("scratch"), self._slots, lease_seconds=LEASE_SECONDS, memory_limit_bytes=1
+            Path("cache"),
+            Path("scratch"),
+            self._slots,
+            ahead=0,  # it would be as many slots more: executors here run all that is in hand
+            lease_seconds=LEASE_SECONDS,
+            memory_limit_bytes=1,
         )
 
         def open_executor(_worker: str, on_refusal: Callable[[dict[str, str]], None]) -> SimulatedExecutor:
