@@ -1,5 +1,6 @@
 /* Merge: the entries of many sorted blocks as one sorted sequence, equal keys' values in the order of the blocks. */
 #include "core.h"
+#include "heap.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -9,7 +10,7 @@ typedef struct {
     Fold fold;
     Cursor *cursors;
     size_t cursor_count; /* opened */
-    Cursor **heap;       /* those with an entry in hand, the least first */
+    void **heap;         /* those with an entry in hand, the least first */
     size_t heap_count;
     Buffer group_bytes; /* the key of the group in hand, which outlives its cursor's */
     Key group;
@@ -17,39 +18,32 @@ typedef struct {
     unsigned long long keys;
 } Merge;
 
-static bool is_before(const Cursor *left, const Cursor *right)
+static bool is_before(const void *left_cursor, const void *right_cursor)
 {
+    const Cursor *left = left_cursor, *right = right_cursor;
     int order = key_compare(&left->key, &right->key);
     return order != 0 ? order < 0 : left < right; /* cursors lie in the order of the blocks */
 }
 
-static void sift_down(Merge *merge, size_t at)
+static Cursor *first(const Merge *merge)
 {
-    Cursor *moved = merge->heap[at];
-    for (size_t child; (child = 2 * at + 1) < merge->heap_count; at = child) {
-        if (child + 1 < merge->heap_count && is_before(merge->heap[child + 1], merge->heap[child]))
-            child++;
-        if (!is_before(merge->heap[child], moved))
-            break;
-        merge->heap[at] = merge->heap[child];
-    }
-    merge->heap[at] = moved;
+    return merge->heap[0];
 }
 
 /* Moves the first cursor to its next entry. */
 static int advance(Merge *merge)
 {
-    int result = cursor_next(merge->heap[0]);
+    int result = cursor_next(first(merge));
     if (result == 0)
         merge->heap[0] = merge->heap[--merge->heap_count];
     if (merge->heap_count > 0)
-        sift_down(merge, 0);
+        heap_sift_down(merge->heap, merge->heap_count, 0, is_before);
     return result < 0 ? -1 : 0;
 }
 
 static int begin_group(Merge *merge)
 {
-    const Key *key = &merge->heap[0]->key;
+    const Key *key = &first(merge)->key;
     merge->group_bytes.length = 0;
     if (buffer_add(&merge->group_bytes, key->bytes, key->length) < 0)
         return -1;
@@ -64,11 +58,11 @@ static int begin_group(Merge *merge)
 static int has_value(Merge *merge)
 {
     while (merge->in_group) {
-        if (merge->heap_count == 0 || key_compare(&merge->heap[0]->key, &merge->group) != 0) {
+        if (merge->heap_count == 0 || key_compare(&first(merge)->key, &merge->group) != 0) {
             merge->in_group = false;
             break;
         }
-        if (merge->heap[0]->count > 0)
+        if (first(merge)->count > 0)
             return 1;
         if (advance(merge) < 0)
             return -1;
@@ -89,7 +83,7 @@ static int fold_some(Merge *merge, int64_t *folded)
     int more;
     *folded = 0;
     while ((more = has_value(merge)) == 1) {
-        Cursor *cursor = merge->heap[0];
+        Cursor *cursor = first(merge);
         Reader before = cursor->entry_values;
         int64_t value;
         if (read_integer(&cursor->entry_values, &value) != 1)
@@ -155,7 +149,9 @@ static PyObject *merge_lines(Merge *merge, PyObject *arguments)
         result = fold_group(merge, &folded);
         if (result != 1)
             break;
-        result = text_key(&lines, &merge->group) == 1 ? text_number(&lines, folded) : 0;
+        result = text_key(&lines, &merge->group);
+        if (result == 1)
+            result = text_number(&lines, folded);
         if (result == 0) { /* a key that is no UTF-8 text */
             PyObject *pair = Py_BuildValue("(NL)", key_object(&merge->group), (long long)folded);
             result = text_of_python(&lines, function, pair);
@@ -179,7 +175,7 @@ static PyObject *values_next(Values *values)
     Merge *merge = values->merge;
     if (merge->keys != values->number || has_value(merge) != 1)
         return NULL;
-    Cursor *cursor = merge->heap[0];
+    Cursor *cursor = first(merge);
     const char *start = cursor->entry_values.at;
     skip_value(&cursor->entry_values);
     cursor->count--;
@@ -210,7 +206,7 @@ static PyObject *merge_next(Merge *merge)
 {
     int more;
     while ((more = has_value(merge)) == 1) /* what the last key's user left unread */
-        merge->heap[0]->count = 0;
+        first(merge)->count = 0;
     if (more < 0 || merge->heap_count == 0 || begin_group(merge) < 0)
         return NULL;
     Values *values = PyObject_New(Values, values_type);
@@ -257,7 +253,7 @@ static int write_all(Merge *merge, FrameWriter *writer)
                 return -1;
             continue;
         }
-        Cursor *cursor = merge->heap[0];
+        Cursor *cursor = first(merge);
         if (frame_begin(writer, &cursor->key, cursor->count) < 0
             || frame_values(writer, &cursor->key, cursor->entry_values, cursor->count) < 0 || advance(merge) < 0)
             return -1;
@@ -297,8 +293,7 @@ static int open_cursors(Merge *merge, PyObject *blocks)
         if (result == 1)
             merge->heap[merge->heap_count++] = &merge->cursors[i];
     }
-    for (size_t i = merge->heap_count; i-- > 0;)
-        sift_down(merge, i);
+    heap_build(merge->heap, merge->heap_count, is_before);
     return 0;
 }
 
