@@ -19,7 +19,7 @@ class Limits:
     """The limits of one storage, each a URL option."""
 
     tries: int = 6  # of a request that fails for the moment; with backoff some 20 s
-    part_bytes: int = 8 * MIB  # of one PUT or GET of a larger object; S3 takes no part below 5 MiB, and 10,000 of them
+    part_bytes: int = 16 * MIB  # of one PUT or GET of a larger object; S3 takes no part below 5 MiB, and 10,000 of them
     parallel: int = 4  # parts of one object on their way at a time: with parts of 8 MiB, 32 MiB of memory
     timeout_seconds: float = 60.0  # of a server that sends nothing
 
