@@ -18,7 +18,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gomr.descriptions import described
 from gomr.errors import DefinitionRefused, GomrError, NotFoundError, UsageError
 from gomr.executables import describe, environment, file_digest
 from gomr.job.main import platform_tag, python_tag
@@ -77,7 +76,7 @@ def build(
             _evict(cached.parent)
         cached.touch()
         variables = environment(cache_dir / "describe-pex", Path(folder))
-        facts = described(cached, file_digest(cached), cache_dir, variables)
+        facts = describe(cached, variables)
         output.parent.mkdir(parents=True, exist_ok=True)
         _place(cached, output)
     return Built(output, file_digest(output), facts, is_cached)

@@ -15,9 +15,8 @@ import structlog
 from gomr import logs, results
 from gomr.build import Built, build
 from gomr.config import Config
-from gomr.descriptions import described
 from gomr.errors import UsageError, WaitTimeout
-from gomr.executables import environment, file_digest
+from gomr.executables import describe, environment, file_digest
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
 from gomr.model import LIVE, JobHead, JobRecord, WorkerRecord
@@ -123,7 +122,7 @@ class Client:
             else:
                 digest = file_digest(executable)
                 cache = self.config.path("cache_dir")
-                facts = described(executable, digest, cache, environment(cache / "describe-pex", Path(folder)))
+                facts = describe(executable, environment(cache / "describe-pex", Path(folder)))
                 if file_digest(executable) != digest:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
             chosen = options or JobOptions()

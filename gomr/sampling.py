@@ -5,6 +5,7 @@ import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from gomr.backends import Storage
 from gomr.model import Input
@@ -16,6 +17,7 @@ else:
 
 SAMPLES_MAX = 256  # places that are looked at: with the bytes of each, 100 records a partition and more
 SAMPLE_BYTES = 32 * 1024
+PACKED_BYTES_MAX = 2 * 1024 * 1024  # of a compressed input: it cannot be entered in the middle
 READS_AT_A_TIME = 8
 KEY_BYTES_MAX = 64  # of a partition's first key: enough to part any two keys that matter to the balance
 GZIP_WINDOW = 31  # of zlib: a gzip header, the largest window
@@ -53,36 +55,43 @@ def range_starts(
 
 
 def _places(inputs: Sequence[Input]) -> list[tuple[Input, int]]:
-    """Return where to look: evenly over the bytes of all inputs, of compressed ones at their beginning."""
+    """Return where to look: evenly over the bytes of all inputs; at the beginning of compressed ones, once."""
     total_bytes = sum(item.size for item in inputs)
     step = max(SAMPLE_BYTES, total_bytes / SAMPLES_MAX)
-    places = []
+    places: dict[tuple[str, int], Input] = {}
     before, wanted = 0, step / 2
     for item in inputs:
         while wanted < before + item.size:
-            places.append((item, int(wanted - before)))
+            offset = 0 if item.url.endswith(tuple(DECOMPRESSORS)) else int(wanted - before)
+            places[item.url, offset] = item
             wanted += step
         before += item.size
-    return places or [(item, 0) for item in inputs[:1]]
+    return [(item, offset) for (_, offset), item in places.items()] or [(item, 0) for item in inputs[:1]]
 
 
 def _whole_records(storage: Storage, key: str, item: Input, offset: int, record_bytes: int) -> list[bytes]:
     """Return the records near `offset` that are whole, lines without their ends."""
-    for suffix, decompress in DECOMPRESSORS.items():
-        if item.url.endswith(suffix):
-            try:
-                data, offset = decompress(storage.read(key, 0, SAMPLE_BYTES)), 0
-            except (OSError, EOFError, zlib.error, zstd.ZstdError):  # the task that reads it says what is wrong
-                return []
-            break
-    else:
+    decompress = DECOMPRESSORS.get(Path(item.url).suffix)
+    if decompress is None:
         if record_bytes:
             offset -= offset % record_bytes
-        data = storage.read(key, offset, SAMPLE_BYTES + record_bytes)
+        return _cut(storage.read(key, offset, SAMPLE_BYTES + record_bytes), record_bytes, from_middle=offset > 0)
+    size = SAMPLE_BYTES
+    while True:
+        try:
+            found = _cut(decompress(storage.read(key, 0, size)), record_bytes, from_middle=False)
+        except (OSError, EOFError, zlib.error, zstd.ZstdError):  # the task that reads it says what is wrong
+            return []
+        if found or size >= min(item.size, PACKED_BYTES_MAX):
+            return found
+        size *= 4  # its first block, which may be of a megabyte, has not ended yet
+
+
+def _cut(data: bytes, record_bytes: int, *, from_middle: bool) -> list[bytes]:
     if record_bytes:
         return [data[at : at + record_bytes] for at in range(0, len(data) - record_bytes + 1, record_bytes)]
     lines = data.split(b"\n")
-    return lines[1 if offset else 0 : -1] or lines[:1]
+    return lines[1 if from_middle else 0 : -1] or [line for line in lines[:1] if line]
 
 
 def _keys(records: list[bytes], sort: Mapping[str, int]) -> list[bytes]:

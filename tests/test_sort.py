@@ -84,7 +84,7 @@ def test_lines(
     texts = [b"\n".join(split) for split in splits]  # the last line of each has no end of its own
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(map_task, "SPILL_BYTES_MIN", memory)
-        patch.setattr(sort_task, "BATCH_BYTES_MIN", batch)
+        patch.setattr(sort_task, "PIECE_BYTES_MIN", batch)
         found = run(Sort(key=key), texts, sorted(starts), maps, reduces)
     given_lines = [line for text in texts for line in text.removesuffix(b"\n").split(b"\n") if text]
     assert found == b"".join(line + b"\n" for line in sorted(given_lines, key=lambda line: line[key]))
@@ -97,7 +97,7 @@ def test_records(
     maps: ModuleType | None, reduces: ModuleType | None, memory: int, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(map_task, "SPILL_BYTES_MIN", memory)
-    monkeypatch.setattr(sort_task, "BATCH_BYTES_MIN", batch)
+    monkeypatch.setattr(sort_task, "PIECE_BYTES_MIN", batch)
     source = random.Random(1)
     records = [source.randbytes(2) + b"%03d" % number for number in range(1000)]  # equal keys, bytes of all values
     splits = [b"".join(records[start : start + 300]) for start in range(0, 1000, 300)]

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from gomr.job.errors import HostError
@@ -111,6 +112,21 @@ def read_frames(file: BinaryIO, length: int) -> Iterator[tuple[list[Key], list[A
         except (ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise HostError(f"a block of map output is damaged: {error}") from error
         yield keys, values, codec in (_MARSHAL_FLAT, _PICKLE_FLAT)
+
+
+def largest_frame(path: str, offset: int, length: int) -> int:
+    """Return the bytes of the largest frame in a block. Raises HostError on damage."""
+    largest, end = 0, offset + length
+    with Path(path).open("rb") as file:
+        while offset < end:
+            file.seek(offset)
+            header = file.read(HEADER.size)
+            if len(header) < HEADER.size:
+                raise HostError("a block of map output is cut short")
+            size: int = HEADER.unpack(header)[1]
+            largest = max(largest, size)
+            offset += HEADER.size + size
+    return largest
 
 
 def read_entries(file: BinaryIO, length: int) -> Iterator[Entry]:

@@ -3,20 +3,19 @@
 What the core does not take, it refuses; the standard-library path then takes over, and gives the same result.
 """
 
+import contextlib
 import importlib
 from collections.abc import Iterator
 from typing import Any
 
 from gomr.job.reducers import KnownReducer
-from gomr.job.runs import Run, RunStore
+from gomr.job.runs import Block, Run, RunStore, that_fit
 
 core: Any
 try:
     core = importlib.import_module("gomr_native._core")
 except ImportError:  # not built in, or built for another platform than this one
     core = None
-
-Block = tuple[str, int, int]  # a path, and where in that file: offset and length
 
 
 def fold_of(reducer: object) -> int:
@@ -29,32 +28,25 @@ def fits(block: Block) -> bool:
     return bool(core.scan(*block)[1])
 
 
-def open_merge(store: RunStore, blocks: list[Block], fold: int) -> Any:
-    """Return the core's merge of sorted blocks, in their order; first merge some where memory holds too few frames.
+@contextlib.contextmanager
+def merged(store: RunStore, blocks: list[Block], fold: int) -> Iterator[Any]:
+    """Yield the core's merge of sorted blocks, in their order; first merge some where memory holds too few frames.
 
     Raises OSError for a damaged block, `core.Unfit` for one that the core cannot read.
     """
     made: list[Run] = []
-    while len(groups := list(_that_fit(blocks, store.memory_bytes))) > 1:
-        before, made = made, [_merged(store, group, fold) for group in groups]
+    while len(groups := list(that_fit(blocks, store.memory_bytes, frame_bytes))) > 1:
+        before, made = made, [_merged_run(store, group, fold) for group in groups]
         store.remove(before)
-        blocks = [(str(run.path), 0, run.offsets[-1]) for run in made]
-    return core.Merge(blocks, fold)
+        blocks = [(str(run.path), *run.place(0)) for run in made]
+    yield core.Merge(blocks, fold)
+    store.remove(made)
 
 
-def _that_fit(blocks: list[Block], memory_bytes: int) -> Iterator[list[Block]]:
-    """Yield runs of blocks of which a frame each fits into memory; two blocks at least, or there would be no end."""
-    group: list[Block] = []
-    group_bytes = 0
-    for block in blocks:
-        frame_bytes = core.scan(*block)[0]
-        if len(group) >= 2 and group_bytes + frame_bytes > memory_bytes:
-            yield group
-            group, group_bytes = [], 0
-        group.append(block)
-        group_bytes += frame_bytes
-    yield group
+def frame_bytes(block: Block) -> int:
+    """Return the size of a block's largest frame. Raises OSError for a damaged one."""
+    return int(core.scan(*block)[0])
 
 
-def _merged(store: RunStore, blocks: list[Block], fold: int) -> Run:
+def _merged_run(store: RunStore, blocks: list[Block], fold: int) -> Run:
     return store.write(1, lambda file, _partition: core.Merge(blocks, fold).write(file.write))

@@ -38,6 +38,7 @@ class NativeGrouper:
         self._grouper = Grouper(store, budget_bytes, combiner=combiner, partitioning=partitioning)
         self._is_native = True
         self._made: list[Any] = []  # what the combiner made last
+        self._is_unfit = False  # a run holds what the core cannot read, which a combiner made
 
     def add_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
         """Add the pairs of one record; return how many they were. Raises PairError for what is not a pair."""
@@ -74,15 +75,19 @@ class NativeGrouper:
 
     def write(self, file: Writable, partition: int) -> None:
         """Write the entries of `partition` as frames; for partitions in ascending order, after the last pair."""
+        if self._is_native and self._runs:
+            if self._table.keys:
+                self._spill()
+            if self._is_unfit:
+                self._hand_over()
         if not self._is_native:
             self._grouper.write(file, partition)
         elif not self._runs:
             self._write_table(file, partition)
         else:
-            if self._table.keys:
-                self._spill()
             blocks = [(str(run.path), *run.place(partition)) for run in self._runs]
-            native.open_merge(self._store, blocks, self._fold).write(file.write)
+            with native.merged(self._store, blocks, self._fold) as merge:
+                merge.write(file.write)
 
     @property
     def spills(self) -> int:
@@ -104,6 +109,7 @@ class NativeGrouper:
         written = self._table.write(partition, file.write, combine)
         rest = self._table.entries(partition, written)
         if rest:  # the combiner made something that the core cannot write
+            self._is_unfit = True
             first = (rest[0][0], self._made)
             combined_rest = (
                 (key, self._combine(key, values) if len(values) > 1 else values) for key, values in rest[1:]

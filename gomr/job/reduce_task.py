@@ -15,7 +15,7 @@ from gomr.job.frames import read_frames
 from gomr.job.grouping import Grouper
 from gomr.job.keys import Key
 from gomr.job.map_task import run_store, spill_bytes
-from gomr.job.outputs import LineWriter, text_line
+from gomr.job.outputs import OUTPUT_FORMATS, LineWriter, text_line
 from gomr.job.pairs import pairs_of, unpacked
 from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Partitioning
@@ -54,20 +54,22 @@ def _reduce(definition: JobDefinition, task: TaskFile, file: BinaryIO, lines: Li
     """Reduce by the native core where it can read all blocks; return how many times memory was emptied to disk."""
     blocks = [(block.path, block.offset, block.length) for block in task.inputs]
     reducer = definition.reducer
+    is_folded = isinstance(reducer, KnownReducer) and definition.output_format in OUTPUT_FORMATS.values()
     if native.core is not None and all(map(native.fits, blocks)):
-        store, fold = run_store(task), native.fold_of(reducer)
-        if not isinstance(reducer, KnownReducer):
-            _reduce_merge(definition, native.open_merge(store, blocks, fold), file, lines, progress)
+        store = run_store(task)
+        if not is_folded:
+            with native.merged(store, blocks, native.core.KEEP) as merge:
+                _reduce_merge(definition, merge, file, lines, progress)
             return 0
         try:
-            merge = native.open_merge(store, blocks, fold)
-            _write_folded(merge, file, lines)
+            with native.merged(store, blocks, native.fold_of(reducer)) as merge:
+                _write_folded(merge, file, lines)
+                progress.keys = merge.keys
         except native.core.Unfit:  # no code of the user's has run: start anew without the core
             file.truncate(0)
             file.seek(0)
             lines.count = 0
         else:
-            progress.keys = merge.keys
             return 0
     grouper = _grouped(definition, task)
     folded = grouper.flat(0) if isinstance(reducer, KnownReducer) else None

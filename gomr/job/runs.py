@@ -17,6 +17,9 @@ FRAME_BYTES = 512 * 1024  # a frame of ordinary records once decoded
 DECODED_SIZE = 2  # times its bytes on disk: large values are strings and buffers, which hardly grow
 
 
+Block = tuple[str, int, int]  # a path, and where in that file: offset and length
+
+
 @dataclass(frozen=True, slots=True)
 class Partitioning:
     """How keys are dealt to `count` partitions: by the job's `partitioner` in `of`, or by stable hash."""
@@ -106,6 +109,20 @@ class RunStore:
         for run in runs:
             run.path.unlink()
             self._left_bytes += run.offsets[-1]
+
+
+def that_fit(blocks: Iterable[Block], memory_bytes: int, frame_bytes: Callable[[Block], int]) -> Iterator[list[Block]]:
+    """Yield runs of blocks of which a frame each fits into memory; two blocks at least, or there would be no end."""
+    group: list[Block] = []
+    group_bytes = 0
+    for block in blocks:
+        size = frame_bytes(block)
+        if len(group) >= 2 and group_bytes + size > memory_bytes:
+            yield group
+            group, group_bytes = [], 0
+        group.append(block)
+        group_bytes += size
+    yield group
 
 
 def merged(store: RunStore, runs: list[Run], partition: int) -> Iterator[tuple[Key, Iterator[Any]]]:

@@ -16,18 +16,19 @@ from gomr.job import native
 from gomr.job.contract import TaskFile
 from gomr.job.errors import HostError, UserError
 from gomr.job.formats import line_chunks
-from gomr.job.frames import HEADER, Writable
+from gomr.job.frames import HEADER, Writable, largest_frame
 from gomr.job.map_task import run_store, spill_bytes
-from gomr.job.native import Block
-from gomr.job.runs import Run, RunStore
+from gomr.job.runs import Block, Run, RunStore, that_fit
 from gomr.job.sort import Sort
 
 RECORDS = 0x80  # the codec of a frame of records
 FRAME_BYTES = 512 * 1024
 DECODED_SIZE = 4  # times its bytes in memory: a frame whose records are Python objects
-BATCH_SHARE = 8  # of the spill budget, for the bytes that are sorted at a time: short lines take ten times theirs
-BATCH_BYTES_MIN = 64 * 1024
-OUTPUT_BYTES = 1024 * 1024
+COPIES = 3  # of the bytes that are sorted: as they were read, as records, and in a frame
+RECORD_OVERHEAD_BYTES = 100  # of each record: an object, its key's, or the core's three entries of it
+PIECES_PER_BUDGET = 64  # so small that one of very short lines, which take 50 times their bytes, is within the budget
+PIECE_BYTES_MIN = 64 * 1024
+IN_MEMORY_SHARE = 8  # of the budget: blocks of fewer bytes are sorted in memory, without a heap
 RECORDS_AT_A_TIME = 4096
 
 
@@ -48,6 +49,7 @@ def run_sort_map(sort: Sort, task: TaskFile) -> dict[str, Any]:
     for data in _batches(sort, task):
         if records:
             runs.append(_run(store, count, last))
+            last = PureSorted(sort, b"", starts)  # two batches at once would take twice the memory
         records += sort.count(data)
         last = _sorted(sort, data, starts)
     if runs:
@@ -78,22 +80,24 @@ def run_sort_reduce(sort: Sort, task: TaskFile) -> dict[str, Any]:
 
 def _batches(sort: Sort, task: TaskFile) -> Iterator[bytes]:
     """Yield the records of a task's inputs, as many at a time as may be sorted in memory."""
-    batch_bytes = max(BATCH_BYTES_MIN, spill_bytes(task) // BATCH_SHARE)
-    if sort.record_bytes:
-        batch_bytes = max(1, batch_bytes // sort.record_bytes) * sort.record_bytes
+    budget = spill_bytes(task) // 2
+    piece_bytes = max(PIECE_BYTES_MIN, spill_bytes(task) // PIECES_PER_BUDGET)
     held: list[bytes] = []
     held_bytes = 0
-    for data in _pieces(sort, task, batch_bytes):
-        if held and held_bytes + len(data) > batch_bytes:
+    for data in _pieces(sort, task, piece_bytes):
+        needed = COPIES * len(data) + RECORD_OVERHEAD_BYTES * sort.count(data)
+        if held and held_bytes + needed > budget:
             yield b"".join(held)
             held, held_bytes = [], 0
         held.append(data)
-        held_bytes += len(data)
+        held_bytes += needed
     if held:
         yield held[0] if len(held) == 1 else b"".join(held)
 
 
 def _pieces(sort: Sort, task: TaskFile, size: int) -> Iterator[bytes]:
+    if sort.record_bytes:
+        size = max(1, size // sort.record_bytes) * sort.record_bytes
     for piece in task.inputs:
         with Path(piece.path).open("rb") as stream:
             stream.seek(piece.offset)
@@ -148,13 +152,19 @@ def _write_frames(file: Writable, pieces: Iterable[bytes]) -> None:
 def _merged(sort: Sort, store: RunStore, blocks: list[Block]) -> Iterator[bytes]:
     """Yield the records of sorted blocks in order, many at a time; first merge some where memory holds too few."""
     made: list[Run] = []
-    fan_in = max(2, store.memory_bytes // (FRAME_BYTES if native.core is not None else DECODED_SIZE * FRAME_BYTES))
-    while len(blocks) > fan_in:
-        groups = [blocks[start : start + fan_in] for start in range(0, len(blocks), fan_in)]
+    while len(groups := list(that_fit(blocks, store.memory_bytes, _frame_bytes))) > 1:
         before, made = made, [_merged_run(sort, store, group) for group in groups]
         store.remove(before)
         blocks = [(str(run.path), *run.place(0)) for run in made]
     yield from _merge(sort, store, blocks)
+    store.remove(made)
+
+
+def _frame_bytes(block: Block) -> int:
+    """Return what a frame of a block takes in memory, at most."""
+    if native.core is not None:
+        return native.frame_bytes(block)
+    return DECODED_SIZE * largest_frame(*block)
 
 
 def _merged_run(sort: Sort, store: RunStore, blocks: list[Block]) -> Run:
@@ -164,11 +174,11 @@ def _merged_run(sort: Sort, store: RunStore, blocks: list[Block]) -> Run:
 def _merge(sort: Sort, store: RunStore, blocks: list[Block]) -> Iterator[bytes]:
     if native.core is not None:
         merge = native.core.RecordMerge(blocks, sort.record_bytes, *sort.ends)
-        while data := merge.read(OUTPUT_BYTES):
+        while data := merge.read(FRAME_BYTES):
             yield data
         return
     readers = [_read(sort, block) for block in blocks]
-    if sum(length for _, _, length in blocks) <= store.memory_bytes // BATCH_SHARE:
+    if sum(length for _, _, length in blocks) <= store.memory_bytes // IN_MEMORY_SHARE:
         records = [record for reader in readers for record in reader]
         records.sort(key=sort.key_of)  # it finds the sorted runs, and merges them faster than a heap
         for at in range(0, len(records), RECORDS_AT_A_TIME):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import structlog
 
-from gomr.descriptions import described
 from gomr.errors import UsageError
 from gomr.executables import ExecutableRefused, environment
 from gomr.scheduling.cluster import Cluster
+from gomr.starting import check_starts
 from gomr.worker.cache import ExecutableCache
 from gomr.worker.settings import WorkerSettings
 
@@ -72,7 +72,7 @@ class Executables:
             with self._cache.use(digest, key) as path:
                 try:
                     variables = environment(self.pex_root(digest), path.parent)
-                    described(path, digest, self._cache_dir, variables, user=self._user, starts=True)
+                    check_starts(path, digest, self._cache_dir, variables, self._user)
                     return
                 except UsageError as error:
                     if last:

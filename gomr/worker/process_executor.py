@@ -36,6 +36,7 @@ from gomr.worker.scratch import ScratchFolder, delete_tree
 from gomr.worker.settings import WorkerSettings
 
 DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
+HELD_SECONDS_MAX = 60.0  # that a task may wait for a slot here: others may have one free
 SLOT_SECONDS = 0.1  # between looks whether a task that waits for a slot is still wanted
 BLOCKS_IN_RECORD_MAX = 32  # more offsets than this would not fit a done record of some 512 bytes
 
@@ -126,7 +127,11 @@ class ProcessExecutor(Executor):
     @contextlib.contextmanager
     def _slot(self, running: Running) -> Iterator[None]:
         """Run one of as many processes as there are slots. Raises TaskFailed where the task is stopped before."""
+        give_back_at = time.monotonic() + HELD_SECONDS_MAX
         while not self._slots.acquire(timeout=SLOT_SECONDS):
+            if time.monotonic() > give_back_at:
+                running.give_back = True
+                running.stop.set()
             if running.stop.is_set():
                 raise TaskFailed({"kind": "stopped", "message": "the task was stopped before it ran"})
         try:

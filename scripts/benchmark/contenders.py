@@ -81,7 +81,8 @@ def peer(script: str, name: str, *requirements: str, kind: str = "counts") -> Co
 
     def make(places: Places) -> Command:
         python = places.python(name.replace(" ", "-"), *requirements)
-        return lambda source, target: [python, str(HERE / "peers" / script), str(source), str(target)]
+        path = f"PATH={Path(python).parent}:{os.environ['PATH']}"  # some start `python` themselves
+        return lambda source, target: ["env", path, python, str(HERE / "peers" / script), str(source), str(target)]
 
     return Contender(name, make, kind)
 

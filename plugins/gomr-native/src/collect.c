@@ -245,8 +245,8 @@ PyObject *table_add_dict(Table *table, PyObject *arguments)
             }
             Py_XDECREF(pending[i].room.encoded);
         }
-        if (result == 1 && !full)
-            result = next_result;
+        if (next_result < 0 || (result == 1 && !full))
+            result = result < 0 ? result : next_result;
     } while (count == BATCH && result == 1 && !full);
     buffer_clear(&encoded);
     return result < 0 ? NULL : Py_BuildValue("(in)", result == 0 ? IS_REFUSED : full ? IS_FULL : ADDED_ALL, done);

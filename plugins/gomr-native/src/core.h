@@ -115,6 +115,7 @@ typedef struct {
     int kind;
 } FrameWriter;
 
+PyObject *frame_of(size_t length); /* bytes for a header and a payload of so many bytes; OverflowError above 4 GiB */
 int frame_begin(FrameWriter *writer, const Key *key, uint64_t values); /* an entry of so many values to come */
 int frame_values(FrameWriter *writer, const Key *key, Reader values, uint64_t count);
 int frame_integer(FrameWriter *writer, const Key *key, int64_t value); /* an entry of one value, whole */

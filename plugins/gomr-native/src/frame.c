@@ -81,7 +81,8 @@ static int add_to_entry(FrameWriter *writer, const char *bytes, size_t length, u
 /* Adds values to the entry that was begun; a key with more of them than a frame takes stands in several frames. */
 int frame_values(FrameWriter *writer, const Key *key, Reader values, uint64_t count)
 {
-    if (last_part(writer)->count + count <= VALUES_PER_FRAME && writer->values.length <= FRAME_BYTES_MAX)
+    size_t bytes = writer->values.length + (size_t)(values.end - values.at);
+    if (last_part(writer)->count + count <= VALUES_PER_FRAME && bytes <= FRAME_BYTES_MAX)
         return add_to_entry(writer, values.at, (size_t)(values.end - values.at), count);
     while (count-- > 0) {
         const char *start = values.at;
@@ -143,13 +144,20 @@ static void fill_payload(const FrameWriter *writer, bool flat, char *at)
     }
 }
 
+PyObject *frame_of(size_t length)
+{
+    if (length > UINT32_MAX)
+        return PyErr_Format(PyExc_OverflowError, "a key, its values or a record of %zu bytes: more than 4 GiB", length);
+    return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(HEADER_BYTES + length));
+}
+
 int frame_flush(FrameWriter *writer)
 {
     if (writer->entries == 0)
         return 0;
     bool flat = writer->all_values == writer->entries;
     size_t length = 15 + writer->keys.length + writer->values.length + (flat ? 0 : 5 * writer->entries);
-    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(HEADER_BYTES + length));
+    PyObject *frame = frame_of(length);
     if (frame == NULL)
         return -1;
     char *at = PyBytes_AS_STRING(frame);

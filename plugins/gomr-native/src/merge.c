@@ -15,6 +15,8 @@ typedef struct {
     Buffer group_bytes; /* the key of the group in hand, which outlives its cursor's */
     Key group;
     bool in_group;
+    bool failed;   /* a block was damaged: all that is asked from then on fails, too */
+    bool moving;   /* a cursor is on its way to its next entry, and another thread may run meanwhile */
     unsigned long long keys;
 } Merge;
 
@@ -30,19 +32,39 @@ static Cursor *first(const Merge *merge)
     return merge->heap[0];
 }
 
+/* Raises where the merge cannot be used: after a failure, or by a second thread. */
+static int check_usable(const Merge *merge)
+{
+    if (merge->failed)
+        return damaged("a block of map output was damaged");
+    if (merge->moving) {
+        PyErr_SetString(PyExc_ValueError, "the values of a key are read by several threads");
+        return -1;
+    }
+    return 0;
+}
+
 /* Moves the first cursor to its next entry. */
 static int advance(Merge *merge)
 {
+    merge->moving = true;
     int result = cursor_next(first(merge));
+    merge->moving = false;
+    if (result < 0) { /* its key may be gone: nothing of the heap may be looked at again */
+        merge->failed = true;
+        return -1;
+    }
     if (result == 0)
         merge->heap[0] = merge->heap[--merge->heap_count];
     if (merge->heap_count > 0)
         heap_sift_down(merge->heap, merge->heap_count, 0, is_before);
-    return result < 0 ? -1 : 0;
+    return 0;
 }
 
 static int begin_group(Merge *merge)
 {
+    if (check_usable(merge) < 0)
+        return -1;
     const Key *key = &first(merge)->key;
     merge->group_bytes.length = 0;
     if (buffer_add(&merge->group_bytes, key->bytes, key->length) < 0)
@@ -57,6 +79,8 @@ static int begin_group(Merge *merge)
 /* Says whether the first cursor has a value of the group in hand; moves on past entries that are read to their end. */
 static int has_value(Merge *merge)
 {
+    if (check_usable(merge) < 0)
+        return -1;
     while (merge->in_group) {
         if (merge->heap_count == 0 || key_compare(&first(merge)->key, &merge->group) != 0) {
             merge->in_group = false;
@@ -248,6 +272,8 @@ static int write_folded(Merge *merge, FrameWriter *writer)
 static int write_all(Merge *merge, FrameWriter *writer)
 {
     while (merge->heap_count > 0) {
+        if (check_usable(merge) < 0)
+            return -1;
         if (merge->fold != KEEP) {
             if (write_folded(merge, writer) < 0)
                 return -1;

@@ -35,7 +35,7 @@ static size_t write_frame(PyObject *write, const SortItem *items, size_t count)
         const Record *record = items[taken].entry;
         length += (size_t)(record->end - record->bytes);
     }
-    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(HEADER_BYTES + length));
+    PyObject *frame = frame_of(length);
     if (frame == NULL)
         return 0;
     char *header = PyBytes_AS_STRING(frame), *at = header + HEADER_BYTES;

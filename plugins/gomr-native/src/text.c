@@ -136,7 +136,7 @@ PyObject *write_text(PyObject *Py_UNUSED(module), PyObject *arguments)
         if (result == 1 && buffer.length >= WRITE_BYTES)
             result = write_out(&buffer, write);
     }
-    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration))
+    if (result == 1 && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration))
         PyErr_Clear();
     if (result == 1 && !PyErr_Occurred() && buffer.length > 0)
         write_out(&buffer, write);

@@ -1,0 +1,86 @@
+"""That an executable starts here is remembered: by its digest, its path and what it unpacked, for a while."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gomr import starting
+from gomr.errors import GomrError
+from gomr.starting import check_starts
+
+ANSWER = '{"contract": 1, "ok": true}'
+
+
+@pytest.fixture
+def executable(tmp_path: Path) -> Path:
+    """An executable that writes down each time it is asked."""
+    path = tmp_path / "executable"
+    path.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\necho '{ANSWER}' > $2\n")
+    path.chmod(0o755)
+    return path
+
+
+def times_asked(path: Path) -> int:
+    asked = path.with_name("asked")
+    return asked.read_text().count("asked") if asked.exists() else 0
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    """Its environment, with a folder of what it has unpacked."""
+    root = tmp_path / "unpacked"
+    (root / "folder" / "__pycache__").mkdir(parents=True)
+    (root / "folder" / "module.py").write_text("right")
+    return {"PATH": os.defpath, "PEX_ROOT": str(root)}
+
+
+def test_an_executable_is_asked_once_for_each_place(
+    executable: Path, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(executable.read_bytes())
+    other.chmod(0o755)
+    for _ in range(3):
+        check_starts(executable, "digest", tmp_path / "cache", variables)
+        check_starts(other, "digest", tmp_path / "cache", variables)
+    assert times_asked(executable) == 2
+    check_starts(executable, "another", tmp_path / "cache", variables)
+    assert times_asked(executable) == 3
+
+
+@pytest.mark.parametrize("damage", ["old", "from the future", "broken", "gone"])
+def test_a_proof_that_is_of_no_use(executable: Path, tmp_path: Path, variables: dict[str, str], damage: str) -> None:
+    check_starts(executable, "digest", tmp_path / "cache", variables)
+    (proof,) = (tmp_path / "cache" / starting.FOLDER).iterdir()
+    if damage == "old":
+        os.utime(proof, (1, 1))
+    elif damage == "from the future":
+        os.utime(proof, (2**32, 2**32))
+    elif damage == "broken":
+        proof.write_text("{")
+    else:
+        proof.unlink()
+    check_starts(executable, "digest", tmp_path / "cache", variables)
+    assert times_asked(executable) == 2
+
+
+def test_what_was_unpacked_and_has_changed(executable: Path, tmp_path: Path, variables: dict[str, str]) -> None:
+    folder = Path(variables["PEX_ROOT"]) / "folder"
+    for _ in range(2):
+        check_starts(executable, "digest", tmp_path / "cache", variables)
+        (folder / "__pycache__" / "module.pyc").touch()
+    assert times_asked(executable) == 1
+    (folder / "module.py").write_text("wrong now")
+    check_starts(executable, "digest", tmp_path / "cache", variables)
+    assert times_asked(executable) == 2
+
+
+def test_a_failure_is_not_remembered(tmp_path: Path, variables: dict[str, str]) -> None:
+    path = tmp_path / "executable"
+    path.write_text("#!/bin/sh\nexit 9\n")
+    path.chmod(0o755)
+    for _ in range(2):
+        with pytest.raises(GomrError):
+            check_starts(path, "digest", tmp_path / "cache", variables)
+    assert not (tmp_path / "cache").exists()
