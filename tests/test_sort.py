@@ -1,5 +1,6 @@
 """Jobs that sort whole records: in a total order over all parts, by both data planes, whatever the memory."""
 
+import bz2
 import gzip
 import json
 import random
@@ -151,6 +152,17 @@ def test_ranges_are_of_about_equal_size(tmp_path: Path) -> None:
     for word in words:
         counts[sum(start <= word[:-1] for start in starts)] += 1
     assert max(counts) < 2 * len(words) / 4
+
+
+def test_ranges_of_an_input_whose_first_compressed_block_is_large(tmp_path: Path) -> None:
+    source = random.Random(4)
+    text = b"".join(b"%016x\n" % source.randrange(2**64) for _ in range(100_000))
+    (tmp_path / "a.bz2").write_bytes(bz2.compress(text))
+    storage = FileStorage(tmp_path)
+    inputs = [Input("a.bz2", storage.stat("a.bz2").size, "")]
+    first, second = range_starts(inputs, lambda url: (storage, url), Sort().facts(), 3)
+    assert b"4" < first < b"7"
+    assert b"9" < second < b"c"
 
 
 def test_ranges_of_inputs_in_which_no_record_is_found(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Bench:
         with tempfile.TemporaryDirectory(prefix="gomr-bench-", dir=self._folder) as scratch:
             variables = {**os.environ, "XDG_DATA_HOME": f"{scratch}/data", "XDG_CACHE_HOME": f"{scratch}/cache"}
             for contender in work.gomr:  # unpacks the executable, as a user's second run finds it
-                self._once(commands[contender.name], self._corpus.tiny(), Path(scratch), variables)
+                self._once(commands[contender.name], work.make_small(self._corpus), Path(scratch), variables)
             for number in range(self._runs):
                 for contender in contenders:
                     run, target = self._once(commands[contender.name], source, Path(scratch), variables)

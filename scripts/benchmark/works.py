@@ -45,6 +45,7 @@ class Work:
     gomr: list[Contender]
     peers: list[Contender]
     goals: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)  # peer -> (pure, native)
+    make_small: Callable[[Corpus], Path] = Corpus.tiny  # an input to warm up with
 
 
 WORKS = {
@@ -110,6 +111,7 @@ WORKS = {
         SORT,
         [GNU_SORT, DUCKDB_SORT, POLARS_SORT],
         {"gnu sort": (0.6, 1.5), "duckdb": (None, 1.0)},
+        make_small=lambda corpus: corpus.records(10_000),
     ),
     "sort-spark": Work(
         "total order of 100-byte records by a 10-byte key, 1 GB, beside Spark",
@@ -117,6 +119,7 @@ WORKS = {
         SORT,
         [SPARK_SORT],
         {"spark": (2.5, 7)},
+        make_small=lambda corpus: corpus.records(10_000),
     ),
     "index": Work(
         "inverted index, 200 files of 5 MB",

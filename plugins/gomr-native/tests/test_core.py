@@ -102,6 +102,21 @@ def test_a_block_with_one_byte_changed(tmp_path: Path) -> None:
         read_all([block(tmp_path / "block", bytes(data))], _core.KEEP)
 
 
+def test_a_merge_that_has_failed_fails_from_then_on(tmp_path: Path) -> None:
+    """With long keys that begin alike, so that they are compared as a whole."""
+    first = frame(STR_KEYS, marshal.dumps((["https://a", "https://c"], [1, 1]), 2))
+    second = frame(STR_KEYS, marshal.dumps((["https://d" + "x" * 5000], [1]), 2))
+    damaged = block(tmp_path / "damaged", first + second[:-1] + b"?")
+    good = block(tmp_path / "good", frame(STR_KEYS, marshal.dumps((["https://b", "https://e"], [1, 1]), 2)))
+    merge = _core.Merge([damaged, good], _core.KEEP)
+    assert [next(merge)[0] for _ in range(3)] == ["https://a", "https://b", "https://c"]
+    for _ in range(3):
+        with pytest.raises(OSError, match="damaged"):
+            next(merge)
+    with pytest.raises(OSError, match="damaged"):
+        merge.write(lambda _frame: None)
+
+
 def test_a_block_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         _core.Merge([(str(tmp_path / "none"), 0, 10)], _core.KEEP)
