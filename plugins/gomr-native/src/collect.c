@@ -12,6 +12,15 @@ size_t table_used_bytes(const Table *table)
     return table->arena.total_bytes + table->slot_count * sizeof(Slot) + table->entry_room * sizeof(Entry *) + sorting;
 }
 
+void table_forget_order(Table *table)
+{
+    core_free(table->items);
+    core_free(table->starts);
+    table->items = NULL;
+    table->starts = NULL;
+    table->partitions = 0;
+}
+
 void table_empty(Table *table)
 {
     table_forget_order(table);

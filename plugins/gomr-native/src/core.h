@@ -8,9 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* -- errors.c ---------------------------------------------------------------------------------------------------- */
+
 /* The exception that says: this data is for the standard-library path. */
 extern PyObject *Unfit;
-
 /* Sets the OSError of a failing disk, for a block that is not what was written; returns -1. */
 int damaged(const char *what);
 PyObject *checked(PyObject *decoded); /* damaged() in place of a ValueError */

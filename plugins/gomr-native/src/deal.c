@@ -3,15 +3,6 @@
 
 #include <string.h>
 
-void table_forget_order(Table *table)
-{
-    core_free(table->items);
-    core_free(table->starts);
-    table->items = NULL;
-    table->starts = NULL;
-    table->partitions = 0;
-}
-
 static bool is_less(const SortItem *left, const SortItem *right)
 {
     Key one = key_of_entry(left->entry), other = key_of_entry(right->entry);

@@ -1,8 +1,6 @@
 /* The extension module: its types, its exceptions, its constants. */
 #include "core.h"
 
-PyObject *Unfit;
-
 #ifdef GOMR_FAILING_ALLOCATIONS
 extern long core_allocations_left;
 

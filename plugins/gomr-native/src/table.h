@@ -54,12 +54,12 @@ static inline Key key_of_entry(const Entry *entry)
 
 /* collect.c */
 size_t table_used_bytes(const Table *table);
+void table_forget_order(Table *table);
 void table_empty(Table *table);
 PyObject *table_add(Table *table, PyObject *iterator);
 PyObject *table_add_dict(Table *table, PyObject *arguments);
 
 /* deal.c */
-void table_forget_order(Table *table);
 PyObject *table_deal(Table *table, PyObject *arguments);
 int table_find_partition(const Table *table, unsigned int partition, size_t *start, size_t *end); /* 0 or -1 */
 
