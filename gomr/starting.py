@@ -48,11 +48,11 @@ def _keep(proof: Path, state: str) -> None:
 
 
 def _state(root: Path) -> str:
-    """Return a digest of the names, sizes and times of all files below a folder, compiled ones left out."""
+    """Return a digest of the names, sizes and times of all files below a folder, but for compiled and hidden ones."""
     digest = hashlib.sha256()
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
-        for name in sorted(files):
+        for name in sorted(name for name in files if not name.startswith(".")):  # PEX notes there when it ran last
             path = os.path.join(parent, name)  # noqa: PTH118 - a Path for each of thousands costs more than its state
             found = os.lstat(path)
             digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))

@@ -70,6 +70,7 @@ def test_what_was_unpacked_and_has_changed(executable: Path, tmp_path: Path, var
     for _ in range(2):
         check_starts(executable, "digest", tmp_path / "cache", variables)
         (folder / "__pycache__" / "module.pyc").touch()
+        (folder / ".last-access").touch()
     assert times_asked(executable) == 1
     (folder / "module.py").write_text("wrong now")
     check_starts(executable, "digest", tmp_path / "cache", variables)
