@@ -75,8 +75,8 @@ def build(
             _place(built, cached)
             _evict(cached.parent)
         cached.touch()
-        variables = environment(cache_dir / "describe-pex", Path(folder))
-        facts = describe(cached, variables)
+        root = cache_dir / "describe-pex"
+        facts = describe(cached, environment(root, Path(folder)))
         output.parent.mkdir(parents=True, exist_ok=True)
         _place(cached, output)
     return Built(output, file_digest(output), facts, is_cached)

@@ -121,8 +121,7 @@ class Client:
                 executable, digest, facts = built.path, built.digest, built.describe
             else:
                 digest = file_digest(executable)
-                cache = self.config.path("cache_dir")
-                facts = describe(executable, environment(cache / "describe-pex", Path(folder)))
+                facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", Path(folder)))
                 if file_digest(executable) != digest:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
             chosen = options or JobOptions()

@@ -30,14 +30,20 @@ def mapper(line):
 '''
 
 
-@pytest.mark.parametrize("ahead", [0, 2])
-def test_tasks_are_in_hand_beside_those_that_run(gomr: Gomr, client: Client, tmp_path: Path, ahead: int) -> None:
+def submit_tasks_that_wait(client: Client, tmp_path: Path) -> tuple[str, Path]:
+    """Return the job, and the folder in which its tasks say that they run, and wait for a file `go`."""
     (tmp_path / "waits.py").write_text(JOB)
     folder = tmp_path / "told"
     folder.mkdir()
     for number in range(TASKS):
         (tmp_path / f"in-{number}.txt").write_text(f"{folder} {number}\n")
     job = client.submit(tmp_path / "waits.py", [str(tmp_path / "in-*.txt")], JobOptions(split_bytes=1))
+    return job, folder
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_tasks_are_in_hand_beside_those_that_run(gomr: Gomr, client: Client, tmp_path: Path, ahead: int) -> None:
+    job, folder = submit_tasks_that_wait(client, tmp_path)
     worker = gomr.worker("--slots", 1, "--ahead", ahead, "--once")
 
     def in_hand() -> int:
@@ -51,12 +57,7 @@ def test_tasks_are_in_hand_beside_those_that_run(gomr: Gomr, client: Client, tmp
 
 
 def test_tasks_that_wait_for_a_slot_are_given_back(gomr: Gomr, client: Client, tmp_path: Path) -> None:
-    (tmp_path / "waits.py").write_text(JOB)
-    folder = tmp_path / "told"
-    folder.mkdir()
-    for number in range(TASKS):
-        (tmp_path / f"in-{number}.txt").write_text(f"{folder} {number}\n")
-    job = client.submit(tmp_path / "waits.py", [str(tmp_path / "in-*.txt")], JobOptions(split_bytes=1))
+    job, _ = submit_tasks_that_wait(client, tmp_path)
     worker = gomr.worker("--slots", 1, "--ahead", 2, "--drain-seconds", 0)
     until(lambda: sum(task.state == "run" for task in client.tasks(job)) == 3)
     worker.terminate()

@@ -72,6 +72,7 @@ int key_of_object(PyObject *object, Key *key, KeyRoom *room);
 PyObject *key_object(const Key *key);
 uint64_t prefix_of(const char *bytes, size_t length); /* up to 8 bytes, the first one the most significant */
 void key_set(Key *key, KeyKind kind, const char *bytes, size_t length);
+void key_set_number(Key *key, KeyRoom *room, int64_t number);
 int64_t key_number(const Key *key);
 int key_compare(const Key *left, const Key *right);
 uint64_t key_hash(const Key *key, uint64_t seed);
@@ -117,6 +118,7 @@ typedef struct {
 } FrameWriter;
 
 PyObject *frame_of(size_t length); /* bytes for a header and a payload of so many bytes; OverflowError above 4 GiB */
+int frame_write(PyObject *write, PyObject *frame, unsigned char codec); /* with its header filled in; takes `frame`; 0 or -1 */
 int frame_begin(FrameWriter *writer, const Key *key, uint64_t values); /* an entry of so many values to come */
 int frame_values(FrameWriter *writer, const Key *key, Reader values, uint64_t count);
 int frame_integer(FrameWriter *writer, const Key *key, int64_t value); /* an entry of one value, whole */
@@ -138,7 +140,6 @@ typedef struct {
 } Cursor;
 
 extern PyObject *zlib_crc32; /* Python's zlib.crc32, which knows this processor's fastest way */
-int checksum_of(unsigned char codec, const char *bytes, size_t length, uint32_t *checksum); /* 0 or -1 */
 
 /* Reads the frame at `*offset` of a block that ends at `end`, and checks it; moves `*offset` behind it. 0 or -1. */
 int load_frame(const char *path, int64_t *offset, int64_t end, Buffer *payload, unsigned char *codec);

@@ -22,7 +22,7 @@ static int start_entry(FrameWriter *writer, const Key *key)
 
 PyObject *zlib_crc32;
 
-int checksum_of(unsigned char codec, const char *bytes, size_t length, uint32_t *checksum)
+static int checksum_of(unsigned char codec, const char *bytes, size_t length, uint32_t *checksum)
 {
     PyObject *view = PyMemoryView_FromMemory((char *)bytes, (Py_ssize_t)length, PyBUF_READ);
     PyObject *answer = view == NULL ? NULL : PyObject_CallFunction(zlib_crc32, "Oi", view, (int)codec);
@@ -132,6 +132,23 @@ PyObject *frame_of(size_t length)
     return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(HEADER_BYTES + length));
 }
 
+int frame_write(PyObject *write, PyObject *frame, unsigned char codec)
+{
+    char *header = PyBytes_AS_STRING(frame);
+    size_t length = (size_t)PyBytes_GET_SIZE(frame) - HEADER_BYTES;
+    uint32_t checksum;
+    PyObject *written = NULL;
+    header[0] = (char)codec;
+    put_number(header + 1, (uint32_t)length);
+    if (checksum_of(codec, header + HEADER_BYTES, length, &checksum) == 0) {
+        put_number(header + 5, checksum);
+        written = PyObject_CallOneArg(write, frame);
+    }
+    Py_DECREF(frame);
+    Py_XDECREF(written);
+    return written == NULL ? -1 : 0;
+}
+
 int frame_flush(FrameWriter *writer)
 {
     if (writer->entries == 0)
@@ -141,22 +158,11 @@ int frame_flush(FrameWriter *writer)
     PyObject *frame = frame_of(length);
     if (frame == NULL)
         return -1;
-    char *at = PyBytes_AS_STRING(frame);
-    unsigned char codec = (unsigned char)((flat ? MARSHAL_FLAT : MARSHAL_LISTS) | (writer->kind + 1) << KEY_KIND_SHIFT);
-    fill_payload(writer, flat, at + HEADER_BYTES);
-    at[0] = (char)codec;
-    put_number(at + 1, (uint32_t)length);
-    uint32_t checksum;
-    PyObject *written = NULL;
-    if (checksum_of(codec, at + HEADER_BYTES, length, &checksum) == 0) {
-        put_number(at + 5, checksum);
-        written = PyObject_CallOneArg(writer->write, frame);
-    }
-    Py_DECREF(frame);
-    Py_XDECREF(written);
+    fill_payload(writer, flat, PyBytes_AS_STRING(frame) + HEADER_BYTES);
     writer->keys.length = writer->values.length = writer->parts.length = 0;
     writer->entries = writer->all_values = 0;
-    return written == NULL ? -1 : 0;
+    unsigned char codec = (unsigned char)((flat ? MARSHAL_FLAT : MARSHAL_LISTS) | (writer->kind + 1) << KEY_KIND_SHIFT);
+    return frame_write(writer->write, frame, codec);
 }
 
 void frame_clear(FrameWriter *writer)

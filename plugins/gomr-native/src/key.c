@@ -44,7 +44,7 @@ void key_set(Key *key, KeyKind kind, const char *bytes, size_t length)
     *key = (Key){.bytes = bytes, .prefix = prefix_of(bytes, length), .length = (uint32_t)length, .kind = (uint8_t)kind};
 }
 
-static void set_number(Key *key, KeyRoom *room, int64_t number)
+void key_set_number(Key *key, KeyRoom *room, int64_t number)
 {
     uint64_t ordered = (uint64_t)number ^ (uint64_t)1 << 63;
     for (int i = 0; i < 8; i++)
@@ -95,7 +95,7 @@ int key_of_object(PyObject *object, Key *key, KeyRoom *room)
         long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
         if (overflow)
             return 0;
-        set_number(key, room, number);
+        key_set_number(key, room, number);
         return 1;
     }
     return 0;

@@ -2,8 +2,6 @@
 #include "heap.h"
 #include "records.h"
 
-#include <stddef.h>
-
 /* Reads the records of one block. */
 typedef struct {
     char *path;
@@ -21,7 +19,6 @@ typedef struct {
     size_t cursor_count;
     void **heap;
     size_t heap_count;
-    unsigned long long records;
 } RecordMerge;
 
 /* 1: a record is in hand; 0: the end; -1: an exception is set. */
@@ -72,11 +69,8 @@ static PyObject *record_merge_read(RecordMerge *merge, PyObject *argument)
             result = next_record(&merge->shape, cursor);
         if (result == 0)
             merge->heap[0] = merge->heap[--merge->heap_count];
-        if (result >= 0) {
-            merge->records++;
-            if (merge->heap_count > 0)
-                heap_sift_down(merge->heap, merge->heap_count, 0, is_before);
-        }
+        if (result >= 0 && merge->heap_count > 0)
+            heap_sift_down(merge->heap, merge->heap_count, 0, is_before);
     }
     PyObject *bytes = result < 0 ? NULL : PyBytes_FromStringAndSize(out.bytes, (Py_ssize_t)out.length);
     buffer_clear(&out);
@@ -141,17 +135,11 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyMemberDef members[] = {
-    {"records", T_ULONGLONG, offsetof(RecordMerge, records), READONLY, "How many records have come."},
-    {NULL, 0, 0, 0, NULL},
-};
-
 static PyType_Slot slots[] = {
     {Py_tp_doc, "RecordMerge(blocks, length, start, stop): many sorted blocks of records as one."},
     {Py_tp_new, record_merge_new},
     {Py_tp_dealloc, record_merge_dealloc},
     {Py_tp_methods, methods},
-    {Py_tp_members, members},
     {0, NULL},
 };
 

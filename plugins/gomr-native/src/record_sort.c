@@ -38,7 +38,7 @@ static size_t write_frame(PyObject *write, const SortItem *items, size_t count)
     PyObject *frame = frame_of(length);
     if (frame == NULL)
         return 0;
-    char *header = PyBytes_AS_STRING(frame), *at = header + HEADER_BYTES;
+    char *at = PyBytes_AS_STRING(frame) + HEADER_BYTES;
     for (size_t i = 0; i < taken; i++) {
         const Record *record = items[i].entry;
         if (i + PREFETCHED < taken) /* records lie in the order of the input, not in that of their keys */
@@ -46,17 +46,7 @@ static size_t write_frame(PyObject *write, const SortItem *items, size_t count)
         memcpy(at, record->bytes, (size_t)(record->end - record->bytes));
         at += record->end - record->bytes;
     }
-    header[0] = (char)RECORDS;
-    put_number(header + 1, (uint32_t)length);
-    uint32_t checksum;
-    PyObject *written = NULL;
-    if (checksum_of(RECORDS, header + HEADER_BYTES, length, &checksum) == 0) {
-        put_number(header + 5, checksum);
-        written = PyObject_CallOneArg(write, frame);
-    }
-    Py_DECREF(frame);
-    Py_XDECREF(written);
-    return written == NULL ? 0 : taken;
+    return frame_write(write, frame, RECORDS) < 0 ? 0 : taken;
 }
 
 /* Returns the first of sorted items whose key is not below `key`. */

@@ -177,12 +177,8 @@ int read_key(Reader *reader, Key *key, KeyRoom *room)
     }
     int64_t number;
     int result = read_integer(reader, &number);
-    if (result == 1) {
-        uint64_t ordered = (uint64_t)number ^ (uint64_t)1 << 63;
-        for (int i = 0; i < 8; i++)
-            room->number[i] = (char)(ordered >> (56 - 8 * i));
-        key_set(key, KEY_INT, room->number, 8);
-    }
+    if (result == 1)
+        key_set_number(key, room, number);
     return result;
 }
 
