@@ -16,9 +16,20 @@ from gomr.model import Input
 from gomr.planning import ALIGN_BELOW_BYTES, cut
 from gomr.worker.fetch import whole_lines
 
-contents = st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r\n", b"\r", b"\x85", b"\f", b"\xff", "é".encode()])).map(
-    b"".join
-)
+pieces = [
+    b"a",
+    b"bc",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\x85",
+    b"\f",
+    b"\xff",
+    "é".encode(),
+    "\u20ac".encode()[:2],
+    "\u20ac".encode(),
+]
+contents = st.lists(st.sampled_from(pieces)).map(b"".join)
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -72,7 +83,9 @@ def test_ranges_inside_one_long_line_are_no_splits(tmp_path: Path) -> None:
 
 @given(contents)
 def test_text_lines_are_the_bytes_lines_decoded_without_loss(data: bytes) -> None:
-    assert [line.encode("utf-8", "surrogateescape") for line in read("lines", data)] == read("lines-bytes", data)
+    lines = read("lines", data)
+    assert [line.encode("utf-8", "surrogateescape") for line in lines] == read("lines-bytes", data)
+    assert lines == [line.decode("utf-8", "surrogateescape") for line in lines_of(data)]
 
 
 @given(contents)

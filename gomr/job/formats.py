@@ -5,12 +5,14 @@ not UTF-8 become lone surrogates, so nothing is lost and nothing crashes, and te
 """
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from itertools import chain
+from typing import Any, AnyStr, BinaryIO
 
 from gomr.job.errors import DefinitionError
 
-CHUNK_BYTES_MAX = 8 * 1024 * 1024  # of a chunk: larger ones repeat fewer words, and gain nothing more
+CHUNK_BYTES_MAX = 4 * 1024 * 1024  # of a chunk: larger ones repeat fewer words, but leave the processor's cache
 CHUNK_BYTES_MIN = 64 * 1024  # large enough that a call a chunk costs nothing
+LINES_BYTES_MAX = 256 * 1024  # that are strings at a time: of what the processor's cache holds
 MEMORY_PER_CHUNK = 64  # a chunk is so small a part of --memory: what a mapper makes of it is several times larger
 
 
@@ -27,6 +29,11 @@ class InputFormat:
         """Yield the records in the next `length` bytes of `stream`, read in pieces of about `chunk_bytes`."""
         raise NotImplementedError
 
+    def batches(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[list[Any]]:
+        """Yield the same records in lists: of many at a time, where they are small."""
+        for record in self.records(stream, length, chunk_bytes):
+            yield [record]
+
 
 class Lines(InputFormat):
     """Each line, as `str` or `bytes`."""
@@ -39,18 +46,15 @@ class Lines(InputFormat):
 
     def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield each line without its end."""
-        for chunk in line_chunks(stream, length, chunk_bytes):
-            lines = chunk.split(b"\n")
-            rest = lines.pop()  # what follows the last newline: a line only at the very end of an input
-            if b"\r" in chunk:
-                lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
-            if rest:
-                lines.append(rest)
-            if self._text:
-                for line in lines:
-                    yield line.decode("utf-8", "surrogateescape")
+        return chain.from_iterable(self.batches(stream, length, chunk_bytes))
+
+    def batches(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[list[Any]]:
+        """Yield the lines of a chunk at a time."""
+        for chunk in line_chunks(stream, length, min(chunk_bytes, LINES_BYTES_MAX)):
+            if self._text:  # no byte of a character is a newline, however damaged: to decode all at once is the same
+                yield _lines_of(chunk.decode("utf-8", "surrogateescape"), "\n", "\r")
             else:
-                yield from lines
+                yield _lines_of(chunk, b"\n", b"\r")
 
 
 class Chunks(InputFormat):
@@ -102,6 +106,16 @@ def input_format(value: object) -> InputFormat:
 def chunk_size(memory_bytes: int) -> int:
     """Return the bytes of a chunk for a task with so much memory."""
     return max(CHUNK_BYTES_MIN, min(CHUNK_BYTES_MAX, memory_bytes // MEMORY_PER_CHUNK))
+
+
+def _lines_of(data: AnyStr, newline: AnyStr, carriage_return: AnyStr) -> list[AnyStr]:
+    lines = data.split(newline)
+    rest = lines.pop()  # what follows the last newline: a line only at the very end of an input
+    if carriage_return in data:
+        lines = [line[:-1] if line.endswith(carriage_return) else line for line in lines]
+    if rest:
+        lines.append(rest)
+    return lines
 
 
 def line_chunks(stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[bytes]:

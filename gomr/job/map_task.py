@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -29,43 +30,56 @@ class Records:
         self._format = definition.input_format
         self._pieces = task.inputs
         self._chunk_bytes = chunk_size(task.memory_bytes)
-        self.current: Any = NO_RECORD
-        self.number = 0
+        self._careful = Careful(task) if Careful.is_needed(task) else None
+        self._before = 0  # records of this piece that came before the run in hand
+        self._run: list[Any] = []
+        self._rest: Iterator[Any] = iter(())
         self.source = ""
         self.count = 0
-        self._careful = Careful(task) if Careful.is_needed(task) else None
 
     @property
     def skipped(self) -> int:
         """How many records were set aside."""
         return self._careful.skipped if self._careful else 0
 
-    def __iter__(self) -> Iterator[Any]:
-        """Yield every record; `number` counts from 1 within each piece."""
+    @property
+    def current(self) -> Any:
+        """The record in hand."""
+        taken = self._taken()
+        return self._run[taken - 1] if taken else NO_RECORD
+
+    @property
+    def number(self) -> int:
+        """Which record of its piece it is, from 1 on."""
+        return self._before + self._taken()
+
+    def __iter__(self) -> Iterator[Iterator[Any]]:
+        """Yield every record, in runs: what goes through one makes no step of ours a record."""
         for index, piece in enumerate(self._pieces):
             self.source = piece.name
             context.set_source(piece.name)
-            self.number, self.current = 0, NO_RECORD
+            self._before = 0
             with Path(piece.path).open("rb") as stream:
                 stream.seek(piece.offset)
-                records = self._format.records(stream, piece.length, self._chunk_bytes)
                 if self._careful:
-                    yield from self._carefully(self._careful.records(index, records))
-                    continue
-                for record in records:
-                    self.current = record
-                    self.number += 1
-                    self.count += 1
-                    yield record
-                    self.current = NO_RECORD  # what fails while the next one is read is not this one's doing
-        self.number = 0
+                    records = self._format.records(stream, piece.length, self._chunk_bytes)
+                    for number, record in self._careful.records(index, records):
+                        self._before = number - 1
+                        yield from self._in_hand([record])
+                else:
+                    for run in self._format.batches(stream, piece.length, self._chunk_bytes):
+                        yield from self._in_hand(run)
+        self._before = 0
 
-    def _carefully(self, records: Iterator[tuple[int, Any]]) -> Iterator[Any]:
-        for number, record in records:
-            self.number, self.current = number, record
-            self.count += 1
-            yield record
-            self.current = NO_RECORD
+    def _in_hand(self, run: list[Any]) -> Iterator[Iterator[Any]]:
+        self._run, self._rest = run, iter(run)
+        self.count += len(run)
+        yield self._rest
+        self._run, self._rest = [], iter(())  # what fails while the next one is read is not the last one's doing
+        self._before += len(run)
+
+    def _taken(self) -> int:
+        return len(self._run) - length_hint(self._rest)
 
 
 def run_map(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
@@ -106,11 +120,12 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
         partitioning=Partitioning(task.partitions, definition.partitioner),
     )
     mapper, pairs = definition.mapper, 0
-    if inspect.isgeneratorfunction(mapper):  # one call for all records, which saves a tenth of the task
-        pairs = grouper.add_pairs(chain.from_iterable(map(mapper, records)))
-    else:
-        for record in records:
-            found = mapper(record)
+    is_generator = inspect.isgeneratorfunction(mapper)
+    for run in records:
+        if is_generator:  # one call for all its records, which saves a tenth of the task
+            pairs += grouper.add_pairs(chain.from_iterable(map(mapper, run)))
+            continue
+        for found in map(mapper, run):
             if isinstance(found, Mapping):
                 pairs += grouper.add_mapping(found)
             else:
@@ -134,8 +149,8 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
 def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) -> dict[str, Any]:
     mapper = definition.mapper
     with Path(task.output).open("wb") as file, LineWriter(file, definition.output_format) as lines:
-        for record in records:
-            lines.add_pairs(pairs_of(mapper(record)), "mapper")
+        for run in records:
+            lines.add_pairs(chain.from_iterable(map(pairs_of, map(mapper, run))), "mapper")
     return {"records_in": records.count, "records_out": lines.count, "skipped": records.skipped}
 
 

@@ -50,7 +50,7 @@ class NativeGrouper:
             if status == native.core.IS_REFUSED:
                 self._hand_over()
                 added = int(table.pairs - before)
-                return added + self._grouper.add_pairs(chain((table.refused,), iterator))
+                return added + self._grouper.add_pairs(chain(table.refused, iterator))
             self._spill()
         return int(table.pairs - before)
 

@@ -108,7 +108,8 @@ def _run(*command: str, folder: Path | None = None, environment: dict[str, str] 
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-BY_HAND = peer("count_multiprocessing.py", "multiprocessing")
+BY_HAND = peer("count_lines.py", "multiprocessing")
+BY_HAND_WHOLE = peer("count_pieces.py", "whole pieces")
 GO = Contender("go", _go)
 MRJOB = Contender("mrjob", _mrjob)
 POLARS = peer("count_polars.py", "polars", "polars")

@@ -21,7 +21,7 @@ def write_text(pairs: Iterator[Any], write: Callable[[bytes], Any], line_of: Cal
 
 class Table:
     pairs: int
-    refused: Any
+    refused: list[Any]
     keys: int
     used_bytes: int
     def __init__(self, fold: int, budget_bytes: int, seed: int, /) -> None: ...

@@ -57,7 +57,7 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     {"pairs", T_ULONGLONG, offsetof(Table, pairs), READONLY, "How many pairs were added, all in all."},
-    {"refused", T_OBJECT, offsetof(Table, refused), READONLY, "The pair that was refused last."},
+    {"refused", T_OBJECT, offsetof(Table, refused), READONLY, "The pairs that were not added: one that was refused, and those after it."},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -1,4 +1,4 @@
-/* A table in memory: what collect.c fills, deal.c sorts, write.c writes, and table.c shows to Python. */
+/* A table in memory: what add.c and collect.c fill, deal.c sorts, write.c writes, and table.c shows to Python. */
 #ifndef GOMR_TABLE_H
 #define GOMR_TABLE_H
 
@@ -44,8 +44,15 @@ typedef struct {
     size_t *starts;  /* where each partition's entries of a kind start in `items`; one more, for the end */
     uint32_t partitions;
     unsigned long long pairs;
-    PyObject *refused;
+    PyObject *refused; /* a list of pairs */
 } Table;
+
+size_t table_used_bytes(const Table *table); /* collect.c */
+
+static inline bool table_is_full(const Table *table)
+{
+    return table_used_bytes(table) > table->budget_bytes;
+}
 
 static inline Key key_of_entry(const Entry *entry)
 {
@@ -53,9 +60,13 @@ static inline Key key_of_entry(const Entry *entry)
 }
 
 /* collect.c */
-size_t table_used_bytes(const Table *table);
 void table_forget_order(Table *table);
 void table_empty(Table *table);
+/* Add one value. 1: added; 0: the sum takes more than 64 bits; -1: an exception is set. */
+int table_fold(Table *table, const Key *key, uint64_t hash, int64_t number);
+int table_append(Table *table, const Key *key, uint64_t hash, const char *value, size_t length);
+
+/* add.c */
 PyObject *table_add(Table *table, PyObject *iterator);
 PyObject *table_add_dict(Table *table, PyObject *arguments);
 

@@ -126,7 +126,7 @@ def test_what_the_core_does_not_take() -> None:
     table = _core.Table(_core.KEEP, 2**30, 1)
     for pair in [(None, 1), (1.5, 1), (True, 1), (2**63, 1), ("a", [1]), ("a", {1: 2}), ("a", (1, [2])), "ab", ("a",)]:
         assert table.add(iter([("fine", 1), pair])) == _core.IS_REFUSED
-        assert table.refused is pair
+        assert table.refused == [pair]
     assert table.drain() == {"fine": [1] * 9}
 
 
@@ -138,7 +138,35 @@ def test_an_exception_of_the_iterator_passes() -> None:
     table = _core.Table(_core.TOTAL, 2**30, 1)
     with pytest.raises(KeyError, match="mine"):
         table.add(pairs())
-    assert table.drain() == {"a": 1}
+
+
+def test_what_is_refused_is_kept_with_the_pairs_after_it_that_were_taken_from_the_iterator() -> None:
+    table = _core.Table(_core.TOTAL, 2**30, 1)
+    pairs = iter([("a", 1), ("big", 2**62), ("big", 2**62), ("b", 2), ("c", None), ("d", 3)])
+    assert table.add(pairs) == _core.IS_REFUSED
+    assert table.refused == [("big", 2**62), ("b", 2), ("c", None)]
+    assert list(pairs) == [("d", 3)]
+    assert table.drain() == {"a": 1, "big": 2**62}
+
+
+def test_pairs_in_one_list_that_is_used_again_and_again() -> None:
+    def pairs() -> Iterator[list[Any]]:
+        pair: list[Any] = ["", 0]
+        for number in range(100):
+            pair[0], pair[1] = str(number), number
+            yield pair
+
+    table = _core.Table(_core.KEEP, 2**30, 1)
+    assert table.add(pairs()) == _core.ADDED_ALL
+    assert table.drain() == {str(number): [number] for number in range(100)}
+
+
+def test_no_more_large_pairs_are_held_than_one() -> None:
+    table = _core.Table(_core.KEEP, 2**20, 1)
+    pairs = (("k", bytes(2**19)) for _ in range(100))
+    while table.add(pairs) == _core.IS_FULL:
+        assert table.used_bytes < 2 * 2**20
+        table.clear()
 
 
 def test_a_partitioner_out_of_range() -> None:

@@ -1,5 +1,6 @@
 """Ranges of whole lines of a file, for the peers that cut their input themselves."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 PIECE_BYTES = 16_000_000
@@ -18,6 +19,18 @@ def pieces(path: str) -> list[Piece]:
             found.append((path, start, file.tell()))
             start = file.tell()
     return found
+
+
+def lines(piece: Piece) -> Iterator[bytes]:
+    """Yield the lines of a piece."""
+    path, start, end = piece
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        for line in file:
+            yield line
+            start += len(line)
+            if start >= end:
+                return
 
 
 def words(piece: Piece) -> list[bytes]:
