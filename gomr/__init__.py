@@ -1,21 +1,18 @@
 """gomr: master-less MapReduce. These are the names for job files and programs.
 
-This module is imported inside every executable, so it needs the standard library alone; `Client` and
-`GomrError` are loaded when they are first asked for.
+This module is imported inside every executable, and by each process that stands between a worker and a job, so it loads
+nothing before it is asked for it. All but `Client` and `GomrError` need the standard library alone.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from gomr.job.context import count, input_name, log, param
-from gomr.job.reducers import first, largest, smallest, total
-from gomr.job.sort import Sort
-from gomr.job.version import VERSION
-
-__version__ = VERSION
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all the rest of such a process
 
 if TYPE_CHECKING:
+    __version__: str
     from gomr.client import Client
     from gomr.errors import GomrError
+    from gomr.job.context import count, input_name, log, param
+    from gomr.job.reducers import first, largest, smallest, total
+    from gomr.job.sort import Sort
 
 __all__ = [
     "Client",
@@ -32,15 +29,25 @@ __all__ = [
     "total",
 ]
 
+_HOMES = {
+    "gomr.client": ("Client",),
+    "gomr.errors": ("GomrError",),
+    "gomr.job.context": ("count", "input_name", "log", "param"),
+    "gomr.job.reducers": ("first", "largest", "smallest", "total"),
+    "gomr.job.sort": ("Sort",),
+}
 
-def __getattr__(name: str) -> Any:
-    """Load the names that need more than the standard library."""
-    if name == "Client":
-        from gomr.client import Client
 
-        return Client
-    if name == "GomrError":
-        from gomr.errors import GomrError
+def __getattr__(name: str) -> object:
+    """Load a name from where it lives."""
+    from importlib import import_module
 
-        return GomrError
+    if name == "__version__":
+        from gomr.job.version import VERSION
+
+        return VERSION
+    for home, names in _HOMES.items():
+        if name in names:
+            found: object = getattr(import_module(home), name)
+            return found
     raise AttributeError(f"module 'gomr' has no attribute {name!r}")

@@ -8,17 +8,15 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import structlog
-
-from gomr import logs, results
-from gomr.build import Built, build
+from gomr import results
 from gomr.config import Config
 from gomr.errors import UsageError, WaitTimeout
 from gomr.executables import describe, environment, file_digest
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
+from gomr.logs import CLOSE_SECONDS_MAX, log
 from gomr.model import LIVE, JobHead, JobRecord, WorkerRecord
 from gomr.options import JobOptions, checked_params
 from gomr.planning import Inputs, cut, partitions_for
@@ -34,7 +32,8 @@ from gomr.worker.process_executor import ProcessExecutor
 from gomr.worker.settings import WorkerSettings
 from gomr.worker.worker import Worker
 
-_log = structlog.get_logger("gomr")
+if TYPE_CHECKING:
+    from gomr.build import Built
 
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.02, 0.5  # between looks at a job that is waited for
 
@@ -85,8 +84,10 @@ class Client:
         requirements: str | Path | None = None,
         include: Sequence[str | Path] = (),
         pure: bool = False,
-    ) -> Built:
+    ) -> "Built":
         """Build a job file into an executable (see `gomr.build.build`)."""
+        from gomr.build import build  # what it imports takes longer than to submit an executable
+
         return build(
             Path(job_file),
             Path(output) if output else None,
@@ -196,7 +197,7 @@ class Client:
             match = {"job": job, **({"stage": stage} if stage else {}), **({"task": str(index)} if stage else {})}
             yield from reader.read(match, since_seconds)
         finally:
-            reader.close(logs.CLOSE_SECONDS_MAX)
+            reader.close(CLOSE_SECONDS_MAX)
 
     def cancel(self, job: str) -> str:
         """Cancel a job; return the state it has now."""
@@ -231,10 +232,10 @@ class Client:
     def worker(self, settings: WorkerSettings | None = None) -> Worker:
         """Return a worker of this cluster; call its `run`. Its log events go to the configured sinks."""
         cluster = self.cluster
-        if not structlog.is_configured():
+        if not log.is_configured():
             sinks = [self.plugins.open_log_sink(url) for url in self.config.items("logs") or []]
-            logs.configure(sinks, self.config.text("log_level"))
-        _log.info("plugins.loaded", plugins=[str(info) for info in self.plugins.loaded()])
+            log.configure(sinks, self.config.text("log_level"))
+        log.info("plugins.loaded", plugins=[str(info) for info in self.plugins.loaded()])
         chosen = settings or self.worker_settings()
         return Worker(cluster, chosen, partial(ProcessExecutor, cluster, self.plugins, chosen))
 

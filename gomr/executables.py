@@ -103,7 +103,7 @@ def _run(command: list[str], variables: Mapping[str, str], folder: Path, user: s
     with log.open("wb") as output:
         supervised = start(command, output=output, environment=variables, folder=folder, user=user)
     try:
-        status = supervised.process.wait(DESCRIBE_SECONDS_MAX)
+        status = supervised.wait(DESCRIBE_SECONDS_MAX)
     except subprocess.TimeoutExpired as error:
         limit = f"{DESCRIBE_SECONDS_MAX:g} s"
         raise ExecutableRefused(f"{command[0]}: did not answer `describe` within {limit}") from error

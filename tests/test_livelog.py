@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gomr.backends import LogSink
+from gomr.logs import log
 from gomr.worker import livelog
 
 
@@ -24,7 +25,7 @@ class Kept(LogSink):
 @pytest.fixture
 def sink(monkeypatch: pytest.MonkeyPatch) -> Kept:
     sink = Kept()
-    monkeypatch.setattr(livelog, "output_sinks", lambda: [sink])
+    monkeypatch.setattr(log, "output_sinks", lambda: [sink])
     return sink
 
 

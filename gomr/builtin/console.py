@@ -4,8 +4,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import structlog
-
 from gomr.backends import LogSink
 from gomr.errors import ConfigurationError
 from gomr.hookspecs import Backend, hookimpl
@@ -28,18 +26,24 @@ class ConsoleSink(LogSink):
     """One line an event: `text` for people (coloured on a terminal), `json` for machines."""
 
     def __init__(self, line_format: str) -> None:
-        self._render: Callable[..., Any]
-        if line_format == "json":
-            self._render = structlog.processors.JSONRenderer()
-        elif line_format == "text":
-            self._render = structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        else:
+        if line_format not in ("text", "json"):
             raise ConfigurationError(f"console: format is {line_format!r}; it is 'text' or 'json'")
+        self._line_format = line_format
+        self._render: Callable[..., Any] | None = None
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Write one line, in one call so that lines of several processes do not mix."""
+        if self._render is None:
+            self._render = self._renderer()
         line = self._render(None, str(event.get("level", "info")), dict(event))
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
+
+    def _renderer(self) -> Callable[..., Any]:
+        import structlog  # with the first event: see gomr/logs.py
+
+        if self._line_format == "json":
+            return structlog.processors.JSONRenderer()
+        return structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )

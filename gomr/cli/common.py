@@ -127,7 +127,7 @@ def log_to_sinks(client: Any, default_level: str) -> Iterator[None]:
     chosen = default_level if level.origin == "default" else level.value
     if chosen not in logs.LEVELS:
         raise UsageError(f"log_level {chosen!r} ({level.origin}): it is one of {', '.join(logs.LEVELS)}")
-    logs.configure(sinks, chosen)
+    logs.log.configure(sinks, chosen)
     try:
         yield
     finally:

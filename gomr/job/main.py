@@ -5,7 +5,6 @@ import os
 import platform
 import sys
 import sysconfig
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,11 +106,15 @@ def platform_tag() -> str:
 
 
 def _compiled() -> bool:
-    """Say whether any distribution in the executable is for one platform alone."""
+    """Say whether any distribution in the executable is for one platform alone.
+
+    Read from the files: `importlib.metadata` takes as long to import as all the rest of an executable.
+    """
     tags = [
         line.removeprefix("Tag: ")
-        for distribution in metadata.distributions()
-        for line in (distribution.read_text("WHEEL") or "").splitlines()
+        for folder in sys.path
+        for wheel in Path(folder).glob("*.dist-info/WHEEL")
+        for line in wheel.read_text(encoding="utf-8").splitlines()
         if line.startswith("Tag: ")
     ]
     return any(not tag.endswith("-any") for tag in tags)

@@ -4,10 +4,9 @@ import json
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-import structlog
-
 from gomr.backends import Found, Item, Range
 from gomr.errors import GomrError, StorageError
+from gomr.logs import log
 from gomr.model import OPEN, RECORD_FORMAT, RUNNING, JobHead, StageRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
@@ -21,8 +20,6 @@ BATCH_CHUNKS_MAX = 8  # that one transaction reads: 2,048 tasks at most, of some
 WATCH_CHUNKS_MAX = 16  # from its own place on, and as many from anywhere on, that a look goes through
 WHOLE_SHARE_MIN = 16  # open tasks that a worker takes for its own at a look; of fewer, half: others may help
 CROWD = 16  # idle workers at the same chunks that need no dice to keep out of each other's way
-_log = structlog.get_logger("gomr")
-
 DAMAGED = (GomrError, StorageError, ValueError, LookupError, TypeError, ArithmeticError)
 
 
@@ -81,7 +78,7 @@ class Lookout:
                     live_jobs += 1
                     found = self._scan_stage(at)
             except DAMAGED as error:  # one damaged job shall not keep a worker from all others
-                _log.error("job.unreadable", key=item.key, error=str(error))
+                log.error("job.unreadable", key=item.key, error=str(error))
             if found:
                 break
         self.live_jobs = live_jobs

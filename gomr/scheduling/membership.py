@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import structlog
-
 from gomr.backends import Put, Range
 from gomr.errors import CoordinatorError
+from gomr.logs import log
 from gomr.model import WorkerRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
@@ -19,8 +18,6 @@ from gomr.scheduling.cluster import Cluster
 LEASE_SECONDS = 15.0  # three missed heartbeats; client-go's leases have the same default
 HEARTBEATS_PER_LEASE = 3
 PRESENCE_BATCH = 100  # workers asked for in one transaction: etcd allows 128 operations
-
-_log = structlog.get_logger("gomr")
 
 
 def new_worker_id() -> str:
@@ -77,7 +74,7 @@ class Membership:
         try:
             self._cluster.coordinator.revoke_lease(self._lease)
         except CoordinatorError as error:
-            _log.warning("lease.left", error=str(error), next=f"it ends by itself in {self._lease_seconds:g} s")
+            log.warning("lease.left", error=str(error), next=f"it ends by itself in {self._lease_seconds:g} s")
 
     def _register(self) -> None:
         """Get a lease and put the worker's key on it."""
@@ -109,14 +106,14 @@ class Membership:
             next_beat = time.monotonic() + self._lease_seconds / HEARTBEATS_PER_LEASE
             try:
                 if self._cluster.coordinator.keep_lease(self._lease, timeout_seconds=self._lease_seconds / 3) <= 0:
-                    _log.warning("lease.lost", worker=self._worker, next="asking for a new one")
+                    log.warning("lease.lost", worker=self._worker, next="asking for a new one")
                     self._register()
                 self._on_beat()
                 if not self._is_written or not (self._is_seen or self._is_there()):
                     self._put()
                 self._is_seen = False
             except CoordinatorError as error:
-                _log.warning("heartbeat.failed", worker=self._worker, error=str(error))
+                log.warning("heartbeat.failed", worker=self._worker, error=str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Stands between a worker and a job's process, so that nothing of the job outlives the worker.
 
-    python -I -S supervisor.py CONTROL_FD OPEN_FILES FILE_BYTES COMMAND...
+Its arguments: CONTROL_FD OPEN_FILES FILE_BYTES COMMAND...
 
 It adopts every orphan below it. When the command ends, or the worker closes the other end of CONTROL_FD (by will, or
 because it was killed), it kills all that is left below it. Exit status: that of the command, 128 + N for signal N.
@@ -96,7 +96,3 @@ def _exit_status(status: int | None) -> int:
         return 128 + signal.SIGKILL
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,19 +4,16 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-import structlog
-
 from gomr.errors import CoordinatorError, Denied, DiskFull, StorageError, Unavailable
 from gomr.executables import ExecutableRefused
 from gomr.job.errors import HOST_ERRNOS
+from gomr.logs import log
 from gomr.scheduling import attempts, keys
 from gomr.scheduling.claims import Bid, Claim
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.executor import Executor, Running
 from gomr.worker.fetch import InputError
 from gomr.worker.outcome import TaskFailed
-
-_log = structlog.get_logger("gomr")
 
 
 class Next(Enum):
@@ -45,10 +42,10 @@ class AttemptRunner:
         try:
             return self._run(running)
         except CoordinatorError as error:  # what we did, or did not, is the next worker's to find
-            _log.warning("task.abandoned", error=str(error))
+            log.warning("task.abandoned", error=str(error))
             return Next.GO_ON
         except Exception as error:  # a fault in gomr or a plugin: it must not end one worker after the other
-            _log.exception("task.failed")
+            log.exception("task.failed")
             message = f"the worker failed, not the job: {type(error).__name__}: {error}"
             attempts.fail(self._cluster, claim, {"kind": "host", "message": message})
             return Next.GO_ON
@@ -65,31 +62,31 @@ class AttemptRunner:
                 self._stopped(running)
                 return Next.GO_ON
             failed = attempts.fail(self._cluster, claim, error.error)
-            _log.warning("task.failed", error=str(error), job_failed=failed)
+            log.warning("task.failed", error=str(error), job_failed=failed)
         except InputError as error:
             attempts.fail(self._cluster, claim, {"kind": "input", "message": str(error)}, final=True)
-            _log.warning("task.failed", error=str(error), job_failed=True)
+            log.warning("task.failed", error=str(error), job_failed=True)
         except Unavailable as error:
             if not isinstance(error, DiskFull):
                 attempts.postpone(self._cluster, claim, str(error))
-                _log.warning("task.postponed", error=str(error))
+                log.warning("task.postponed", error=str(error))
                 return Next.GO_ON
             attempts.fail(self._cluster, claim, {"kind": "host", "message": str(error)})
-            _log.error("task.failed", error=str(error))
+            log.error("task.failed", error=str(error))
             return Next.LEAVE
         except Denied as error:
             attempts.give_back(self._cluster, claim)
-            _log.error("task.given_back", error=str(error), next="resting; mend this machine's access to the storage")
+            log.error("task.given_back", error=str(error), next="resting; mend this machine's access to the storage")
             return Next.REST
         except StorageError as error:
             attempts.fail(self._cluster, claim, {"kind": "host", "message": str(error)})
-            _log.warning("task.failed", error=str(error))
+            log.warning("task.failed", error=str(error))
         except OSError as error:
             if error.errno not in HOST_ERRNOS:
                 raise
             message = f"this machine cannot run tasks: {error}"
             attempts.fail(self._cluster, claim, {"kind": "host", "message": message})
-            _log.error("task.failed", error=message)
+            log.error("task.failed", error=message)
             return Next.LEAVE
         return Next.GO_ON
 
@@ -101,12 +98,12 @@ class AttemptRunner:
         if ended.own_object_useless:
             key = keys.attempt_object(claim.at.job, claim.at.stage, claim.index, claim.record.nonce)
             self._cluster.storage.delete([key])
-        _log.info("task.done" if ended.counted else "task.superseded", seconds=round(time.monotonic() - started, 3))
+        log.info("task.done" if ended.counted else "task.superseded", seconds=round(time.monotonic() - started, 3))
 
     def _stopped(self, running: Running) -> None:
         """End a task that this worker was told to stop."""
         if running.give_back:
             attempts.give_back(self._cluster, running.claim)
-            _log.info("task.given_back")
+            log.info("task.given_back")
         else:
-            _log.info("task.stopped", reason="the job ended, or another worker has taken the task")
+            log.info("task.stopped", reason="the job ended, or another worker has taken the task")

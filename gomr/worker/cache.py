@@ -8,13 +8,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
-
 from gomr.errors import NotFound, StorageError
 from gomr.executables import file_digest
+from gomr.logs import log
 from gomr.scheduling.cluster import Cluster
-
-_log = structlog.get_logger("gomr")
 
 
 class ExecutableLost(StorageError):
@@ -78,7 +75,7 @@ class ExecutableCache:
             self.drop(digest)
             if not (self._folder / digest).exists():
                 total -= sizes[digest]
-                _log.info("cache.evicted", digest=digest, size=sizes[digest])
+                log.info("cache.evicted", digest=digest, size=sizes[digest])
 
     @contextlib.contextmanager
     def _locked(self, digest: str) -> Iterator[int]:
@@ -97,7 +94,7 @@ class ExecutableCache:
         identity = (found.st_ino, found.st_size, found.st_mtime_ns)
         if self._checked.get(digest) != identity:
             if file_digest(path) != digest:
-                _log.warning("cache.damaged", digest=digest, next="fetching it again")
+                log.warning("cache.damaged", digest=digest, next="fetching it again")
                 return False
             self._checked[digest] = identity
         return True
@@ -110,7 +107,7 @@ class ExecutableCache:
             raise ExecutableLost(f"the storage's copy of executable {digest} is damaged: its digest does not match")
         temporary.chmod(0o755)
         temporary.rename(path)
-        _log.info("cache.fetched", digest=digest, size=path.stat().st_size)
+        log.info("cache.fetched", digest=digest, size=path.stat().st_size)
         self.evict()
 
     def _download(self, digest: str, key: str, path: Path) -> bool:

@@ -6,16 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import structlog
-
 from gomr.errors import UsageError
 from gomr.executables import ExecutableRefused, environment
+from gomr.logs import log
 from gomr.scheduling.cluster import Cluster
 from gomr.starting import check_starts
 from gomr.worker.cache import ExecutableCache
 from gomr.worker.settings import WorkerSettings
-
-_log = structlog.get_logger("gomr")
 
 
 class Executables:
@@ -64,7 +61,7 @@ class Executables:
             return
         self._refused[digest] = reason
         self._on_refusal(dict(self._refused))
-        _log.error("executable.refused", digest=digest, reason=reason, next="its jobs are left to other workers")
+        log.error("executable.refused", digest=digest, reason=reason, next="its jobs are left to other workers")
 
     def _try(self, digest: str, key: str) -> None:
         """Have the executable describe itself; where it does not, fetch and unpack it anew once."""

@@ -9,19 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from gomr.backends import Range
 from gomr.errors import CoordinatorError, StorageError
-from gomr.logs import output_sinks
+from gomr.logs import log
 from gomr.scheduling import keys
 from gomr.scheduling.claims import Claim
 from gomr.scheduling.cluster import Cluster
 
 FOLLOW_SECONDS = 1.0  # between looks for a follower, and between the pieces that are stored for one
 PIECE_BYTES_MAX = 1024 * 1024
-
-_log = structlog.get_logger("gomr")
 
 
 class LiveLog:
@@ -58,7 +54,7 @@ class LiveLog:
             if self._pieces:
                 self._cluster.storage.delete(self._pieces)
         except StorageError as problem:
-            _log.warning("log.lost", error=str(problem))
+            log.warning("log.lost", error=str(problem))
 
     def _follow(self) -> None:
         stored = 0
@@ -74,7 +70,7 @@ class LiveLog:
                     self._pieces.append(piece)
                     stored += len(data)
             except (StorageError, CoordinatorError, OSError) as problem:
-                _log.debug("log.follow", error=str(problem))
+                log.debug("log.follow", error=str(problem))
 
     def _is_followed(self) -> bool:
         prefix = keys.followers(self._claim.at.job)
@@ -85,7 +81,7 @@ class OutputLines:
     """Sends what an attempt writes, line by line, to the log sinks that want it: up to `limit_bytes` of it."""
 
     def __init__(self, claim: Claim, path: Path, limit_bytes: int) -> None:
-        self._sinks = output_sinks()
+        self._sinks = log.output_sinks()
         self._path = path
         self._limit_bytes = limit_bytes
         self._sent = 0

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-import structlog
-
 from gomr.backends import Range
 from gomr.errors import CoordinatorError, GomrError, StorageError
 from gomr.executables import offers
 from gomr.job.linux import hide_memory
 from gomr.job.version import VERSION
+from gomr.logs import bound, log
 from gomr.model import JobHead, WorkerRecord
 from gomr.scheduling import keys
 from gomr.scheduling.attempts import give_back
@@ -36,8 +35,6 @@ CHECKED_MAX = 50  # tasks in hand that one transaction asks for: etcd allows 128
 LOOKS_PER_SECOND = 500  # of all idle slots of a cluster together: with thousands of them, each looks less often
 WAKES_PER_SECOND = 2000  # of all slots together, when the queue changes
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
-
-_log = structlog.get_logger("gomr")
 
 OpenExecutor = Callable[[str, Callable[[dict[str, str]], None]], Executor]
 """Called with the worker's id, and with what is to hear of the executables it refuses, each with the reason."""
@@ -84,7 +81,7 @@ class Worker:
         self._cluster.identify()
         self._membership.join()
         self.joined.set()
-        _log.info("worker.started", worker=self.id, slots=self._settings.slot_count)
+        log.info("worker.started", worker=self.id, slots=self._settings.slot_count)
         slots = self._threads("slot", self._settings.slot_count, self._work)
         ahead = self._threads("ahead", self._settings.ahead_count, self._work_ahead)
         (watcher,) = self._threads("watch", 1, lambda _: self._watch())
@@ -101,7 +98,7 @@ class Worker:
             self._give_back_not_begun()
             self._membership.leave()
             self._executor.close()
-            _log.info("worker.ended", worker=self.id)
+            log.info("worker.ended", worker=self.id)
 
     def _threads(self, name: str, count: int, target: Callable[[int], None]) -> list[threading.Thread]:
         numbers = range(count)
@@ -155,10 +152,10 @@ class Worker:
                 pause = POLL_SECONDS_MIN
                 self._run(Running(claim))
             except (CoordinatorError, StorageError, GomrError) as error:
-                _log.warning("cluster.unavailable", slot=number, error=str(error))
+                log.warning("cluster.unavailable", slot=number, error=str(error))
                 self._draining.wait(POLL_SECONDS_MAX * random.random())  # noqa: S311 - jitter
             except Exception:
-                _log.exception("slot.failed", slot=number)
+                log.exception("slot.failed", slot=number)
                 self.healthy = False
                 self.drain()
                 raise
@@ -176,17 +173,17 @@ class Worker:
                 else:
                     self._run(Running(claim))
             except (CoordinatorError, StorageError, GomrError) as error:
-                _log.warning("cluster.unavailable", slot=f"ahead-{number}", error=str(error))
+                log.warning("cluster.unavailable", slot=f"ahead-{number}", error=str(error))
                 self._draining.wait(POLL_SECONDS_MAX * random.random())  # noqa: S311 - jitter
             except Exception:
-                _log.exception("slot.failed", slot=f"ahead-{number}")
+                log.exception("slot.failed", slot=f"ahead-{number}")
                 self.healthy = False
                 self.drain()
                 raise
 
     def _run(self, running: Running) -> None:
         claim = running.claim
-        with structlog.contextvars.bound_contextvars(
+        with bound(
             job=claim.at.job, stage=claim.at.stage, task=claim.index, attempt=claim.record.attempt, worker=self.id
         ):
             self._run_claimed(running)
@@ -217,7 +214,7 @@ class Worker:
         """Do what follows from how an attempt went."""
         if after is Next.LEAVE:
             self.healthy = False
-            _log.error("worker.draining", reason="this machine cannot run tasks now: its disk is full")
+            log.error("worker.draining", reason="this machine cannot run tasks now: its disk is full")
             self.drain()
         elif after is Next.REST:
             self._draining.wait(REST_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
@@ -246,7 +243,7 @@ class Worker:
             return True
         if job not in self._unfit_jobs:
             self._unfit_jobs.add(job)
-            _log.warning("job.left", job=job, reason=f"this worker does not offer {required(head.requires)}")
+            log.warning("job.left", job=job, reason=f"this worker does not offer {required(head.requires)}")
         return False
 
     def _watch(self) -> None:
@@ -267,7 +264,7 @@ class Worker:
                     checked = max(checked, self._check_running({*self._running}))
                     self._ended.wait(JOIN_SECONDS)  # where waits end for nothing, it is not asked all the time
             except CoordinatorError as error:
-                _log.debug("watch.failed", error=str(error))
+                log.debug("watch.failed", error=str(error))
                 self._ended.wait(POLL_SECONDS_MAX)
 
     def _on_beat(self) -> None:
@@ -301,7 +298,7 @@ class Worker:
             for claim in self._claims.not_begun():
                 give_back(self._cluster, claim)
         except CoordinatorError as error:
-            _log.warning("task.abandoned", error=str(error))
+            log.warning("task.abandoned", error=str(error))
 
     def _stop_running(self) -> None:
         with self._lock:

@@ -1,11 +1,10 @@
 """scripts/simulate: runs seeds, puts bugs in, replays one seed; exits 1 where something that must hold did not."""
 
-import logging
 from pathlib import Path
 
 import click
-import structlog
 
+from gomr.logs import log
 from tests.simulation import campaign
 from tests.simulation import herd as herds
 from tests.simulation.mutants import BY_NAME
@@ -45,7 +44,7 @@ def main(
 ) -> None:
     """Simulate gomr's core: virtual time, one process, all faults from one seed."""
     if herd is not None:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        log.configure([], "error")
         click.echo("\n".join(herds.run(herd, tasks).lines()))
         return
     if replay is not None:
@@ -80,7 +79,7 @@ def _find(names: list[str], start: int, seeds: int, jobs: int) -> int:
 
 
 def _replay(seed: int) -> int:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    log.configure([], "error")
     world = World(seed, on_step=click.echo)
     outcome = world.run()
     click.echo("\n".join(outcome.violations) or "no violation")

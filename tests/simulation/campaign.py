@@ -2,7 +2,6 @@
 
 import gc
 import json
-import logging
 import multiprocessing
 import os
 import subprocess
@@ -13,8 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
+from gomr.logs import log
 from tests.simulation.mutants import BY_NAME
 from tests.simulation.world import Outcome, simulate
 
@@ -120,7 +118,7 @@ def _add(report: Report, outcomes: list[Outcome]) -> None:
 
 
 def _run_batch(batch: tuple[int, int, str]) -> list[Outcome]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    log.configure([], "error")
     first, end, mutant = batch
     gc.disable()  # its pauses are a tenth of the time; a seed's garbage is small
     with BY_NAME[mutant].applied() if mutant else nullcontext():

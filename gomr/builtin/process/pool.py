@@ -13,17 +13,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
 from gomr.hookspecs import Launch
+from gomr.logs import log
 from gomr.supervision.supervised import Supervised, start
 
 SERVERS_MAX = 4  # each holds one loaded job in memory; the longest idle one goes first
 KILL_SECONDS_MAX = 5.0
 POLL_SECONDS = 0.2  # between looks at whether the worker still wants the server that is starting
 READY_SECONDS_MAX = 120.0  # to import the job; a first start also unpacks a PEX with all its dependencies
-
-_log = structlog.get_logger("gomr")
 
 
 @dataclass(slots=True)
@@ -126,7 +123,7 @@ class ForkServerClient:
                         task.status = message["status"]
                         task.changed.set()
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.debug("serve.ended", digest=self.digest, error=str(error))
+            log.debug("serve.ended", digest=self.digest, error=str(error))
         self.close()
 
     def _lost(self) -> None:
@@ -209,7 +206,7 @@ class ServerPool:
         server.close()
         if not launch.stop.is_set():
             reason = message.get("reason") or "the fork server did not start"
-            _log.info("serve.refused", digest=launch.digest, reason=reason, next="a process is executed for each task")
+            log.info("serve.refused", digest=launch.digest, reason=reason, next="a process is executed for each task")
         return None
 
     def _evict(self) -> None:

@@ -40,7 +40,7 @@ class ExecutedTask:
     def wait(self, seconds: float) -> int | None:
         """Return the exit status once it is known, or None after `seconds`."""
         try:
-            code = self.supervised.process.wait(seconds)
+            code = self.supervised.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
         return 128 - code if code > 128 else code

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
-import structlog
 from gomr_loggly import open_loggly
 from loopback import API_TOKEN, PASSWORD, TOKEN, USERNAME, Loopback
 
 import gomr.urls
-from gomr import logs
 from gomr.backends import FAILURE, OK, LogSink
 from gomr.errors import ConfigurationError, UnavailableError
+from gomr.logs import log
 from gomr.testing import LogSinkConformance
 
 REAL = {name: os.environ.get(name, "") for name in ("LOGGLY_TOKEN", "LOGGLY_ACCOUNT")}
@@ -97,7 +96,7 @@ def test_a_bad_token_is_said_once_and_stops_nobody(loopback: Loopback, monkeypat
             said.append(event)
 
     sink = opened(loopback)
-    logs.configure([Listener()])
+    log.configure([Listener()], "info")
     try:
         for _ in range(3):
             sink.emit({"event": "one"})
@@ -105,7 +104,7 @@ def test_a_bad_token_is_said_once_and_stops_nobody(loopback: Loopback, monkeypat
         sink.close(CLOSE_SECONDS)
         sink.emit({"event": "after"})
     finally:
-        structlog.reset_defaults()
+        log.configure([], "error")
     (refused,) = [event for event in said if event["event"] == "loggly.refused"]
     assert "LOGGLY_TOKEN" in refused["error"]
     assert "wrong-token" not in str(said)
@@ -168,14 +167,14 @@ def test_what_is_lost_at_the_end_is_said(loopback: Loopback) -> None:
             said.append(event)
 
     sink = opened(loopback)
-    logs.configure([Listener()])
+    log.configure([Listener()], "info")
     try:
         with loopback.lock:
             for _ in range(3):
                 sink.emit({"event": "one"})
             sink.close(0.1)
     finally:
-        structlog.reset_defaults()
+        log.configure([], "error")
     (lost,) = [event for event in said if event["event"] == "loggly.lost"]
     assert lost["count"] == 3
 

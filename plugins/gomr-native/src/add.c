@@ -1,7 +1,7 @@
 /* Adds pairs of Python to a table, some at a time, so that memory is asked for what all of them need before it is used. */
 #include "table.h"
 
-enum { BATCH_PAIRS = 16, BATCH_BYTES = 16 * 1024 }; /* the bytes bound what an iterator's large pairs hold at once */
+enum { BATCH_PAIRS = 16, LARGE_BYTES = 4 * 1024 };
 
 /* A pair on its way into the table. */
 typedef struct {
@@ -16,14 +16,12 @@ typedef struct {
 typedef struct {
     Pending pending[BATCH_PAIRS];
     int count;
-    size_t key_bytes;
     Buffer values;
 } Batch;
 
 static void batch_start(Batch *batch) /* not zeroed as a whole: a mapper without `yield` takes one for each record */
 {
     batch->count = 0;
-    batch->key_bytes = 0;
     batch->values = (Buffer){0};
 }
 
@@ -35,17 +33,23 @@ static void batch_drop_pairs(Batch *batch)
         Py_DECREF(one->value);
     }
     batch->count = 0;
-    batch->key_bytes = batch->values.length = 0;
+    batch->values.length = 0;
 }
 
-static bool batch_is_full(const Batch *batch)
+/* A batch ends with every so many pairs of the table, or with a large one, and it is then that the budget is looked at:
+   what is spilled when depends on the pairs alone, not on how many come from one iterator. */
+static bool batch_is_full(const Table *table, const Batch *batch)
 {
-    return batch->count == BATCH_PAIRS || batch->key_bytes + batch->values.length > BATCH_BYTES;
+    if (batch->count == 0)
+        return false;
+    const Pending *last = &batch->pending[batch->count - 1];
+    return (table->pairs + (unsigned)batch->count) % BATCH_PAIRS == 0 || last->key.length + last->length > LARGE_BYTES;
 }
 
 /* 1: taken; 0: the core does not take such a value; -1: an exception is set. */
 static int take_value(const Table *table, Batch *batch, Pending *one, PyObject *value)
 {
+    one->length = 0;
     if (table->fold == KEEP) {
         one->start = batch->values.length;
         int result = encode_value(&batch->values, value);
@@ -78,7 +82,6 @@ static int batch_take(const Table *table, Batch *batch, PyObject *object, PyObje
     one->hash = key_hash(&one->key, table->seed);
     if (table->slot_count > 0)
         __builtin_prefetch(&table->slots[one->hash & (table->slot_count - 1)]);
-    batch->key_bytes += one->key.length;
     batch->count++;
     return 1;
 }
@@ -133,7 +136,7 @@ static int keep_refused(Table *table, const Batch *batch, int first, PyObject *l
    take `*refused`, a new reference; -1: an exception is set. */
 static int batch_fill(const Table *table, Batch *batch, PyObject *iterator, PyObject **refused)
 {
-    while (!batch_is_full(batch)) {
+    while (!batch_is_full(table, batch)) {
         PyObject *pair = Py_TYPE(iterator)->tp_iternext(iterator);
         if (pair == NULL) {
             if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_StopIteration))
@@ -173,8 +176,6 @@ PyObject *table_add(Table *table, PyObject *iterator)
         batch_drop_pairs(&batch);
     } while (status == IS_FULL && !table_is_full(table));
     buffer_clear(&batch.values);
-    if (status == ADDED_ALL && table_is_full(table))
-        status = IS_FULL;
     return status < 0 ? NULL : PyLong_FromLong(status);
 }
 
@@ -182,7 +183,7 @@ PyObject *table_add(Table *table, PyObject *iterator)
 static int batch_fill_of_dict(const Table *table, Batch *batch, PyObject *dict, Py_ssize_t *place)
 {
     PyObject *object, *value;
-    while (!batch_is_full(batch)) {
+    while (!batch_is_full(table, batch)) {
         if (!PyDict_Next(dict, place, &object, &value))
             return ADDED_ALL;
         int result = batch_take(table, batch, object, value);
@@ -214,7 +215,5 @@ PyObject *table_add_dict(Table *table, PyObject *arguments)
         batch_drop_pairs(&batch);
     } while (status == IS_FULL && !table_is_full(table));
     buffer_clear(&batch.values);
-    if (status == ADDED_ALL && table_is_full(table))
-        status = IS_FULL;
     return status < 0 ? NULL : Py_BuildValue("(in)", status, done);
 }
