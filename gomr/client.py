@@ -19,10 +19,10 @@ from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
 from gomr.logs import CLOSE_SECONDS_MAX, log
 from gomr.model import LIVE, JobHead, JobRecord, WorkerRecord
 from gomr.options import JobOptions, checked_params
-from gomr.planning import Inputs, cut, partitions_for
+from gomr.planning import Inputs, cut, partitions_for, split_bytes_for
 from gomr.plugins import Plugins
 from gomr.sampling import range_starts
-from gomr.scheduling import control, gc, status
+from gomr.scheduling import control, gc, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.status import JobStatus, TaskStatus
 from gomr.scheduling.submit import Submitted, new_job_id, submit
@@ -229,6 +229,14 @@ class Client:
         """Delete what nobody needs, and yield it."""
         return gc.collect(self.cluster, grace_seconds=grace_seconds, results=results, dry_run=dry_run)
 
+    def delete_intermediate(self, job: str) -> None:
+        """Delete what the map tasks of a job that is done have written, where it takes room on this machine.
+
+        Nothing reads it again; without this, gc deletes it a day later.
+        """
+        if self.cluster.storage.local_path(keys.job_folder(job).rstrip("/")) is not None:
+            gc.delete_intermediate(self.cluster, job)
+
     def worker(self, settings: WorkerSettings | None = None) -> Worker:
         """Return a worker of this cluster; call its `run`. Its log events go to the configured sinks."""
         cluster = self.cluster
@@ -270,9 +278,8 @@ class Client:
             if sort and options.output_format:
                 raise UsageError("--format: a job that sorts writes its records as they are; leave it out")
             record_bytes = sort.get("record_bytes", 0)
-            splits = cut(
-                inputs, options.split_bytes, splittable=splittable, locate=finder.locate, record_bytes=record_bytes
-            )
+            split_bytes = options.split_bytes or split_bytes_for(record_bytes, options.memory_bytes)
+            splits = cut(inputs, split_bytes, splittable=splittable, locate=finder.locate, record_bytes=record_bytes)
             total_bytes = sum(item.size for item in inputs)
             partitions = options.partitions or facts.get("partitions") or partitions_for(total_bytes)
             ranges = range_starts(inputs, finder.locate, sort, partitions) if sort else []
@@ -295,7 +302,7 @@ class Client:
             task_seconds=options.task_seconds,
             attempts_max=options.attempts_max,
             output_format=options.output_format,
-            split_bytes=options.split_bytes,
+            split_bytes=split_bytes,
             created_seconds=time.time(),
             submitter=getpass.getuser(),
             version=VERSION,

@@ -8,7 +8,6 @@ from typing import Any
 from gomr.errors import UsageError
 from gomr.job.definition import PARTITIONS_MAX
 from gomr.job.outputs import OUTPUT_FORMATS
-from gomr.planning import SPLIT_BYTES
 from gomr.scheduling.attempts import ATTEMPTS_MAX
 from gomr.scheduling.keys import PRIORITY_MAX
 
@@ -25,7 +24,7 @@ class JobOptions:
 
     params: Mapping[str, Any] = field(default_factory=dict)
     partitions: int | None = None
-    split_bytes: int = SPLIT_BYTES
+    split_bytes: int | None = None
     name: str = ""
     memory_bytes: int = MEMORY_BYTES
     task_seconds: float = TASK_SECONDS
@@ -40,7 +39,7 @@ class JobOptions:
         """Raise UsageError for what no job can have."""
         if self.partitions is not None and not 1 <= self.partitions <= PARTITIONS_MAX:
             raise UsageError(f"--partitions {self.partitions}: a job has 1 to {PARTITIONS_MAX}")
-        if self.split_bytes < 1:
+        if self.split_bytes is not None and self.split_bytes < 1:
             raise UsageError(f"--split-size {self.split_bytes}: a split has at least one byte")
         if self.memory_bytes < MEMORY_BYTES_MIN:
             raise UsageError(f"--memory {self.memory_bytes}: a task needs at least {MEMORY_BYTES_MIN} bytes")

@@ -18,6 +18,8 @@ from gomr.patience import PatientStorage
 from gomr.urls import URL
 
 SPLIT_BYTES = 16 * 1024 * 1024  # some seconds of work in Python: short enough to lose, long enough to pay for itself
+RECORDS_SPLIT_BYTES = 30_000_000  # to sort a byte of a record costs little: fewer blocks are merged the faster
+RECORDS_SPLIT_MEMORY = 17  # times its size: what sorting 100-byte records at once takes of --memory
 PARTITION_BYTES = 64 * 1024 * 1024  # of input: a reduce of it is well worth its process, and fits into little memory
 PARTITIONS_DEFAULT_MAX = 64
 PIECES_PER_SPLIT_MAX = 1000
@@ -98,6 +100,11 @@ class Inputs:
         except (Denied, Unavailable) as error:
             raise UnavailableError(f"{url}: cannot be read: {error}") from error
         return Input(url, info.size, info.version)
+
+
+def split_bytes_for(record_bytes: int, memory_bytes: int) -> int:
+    """Return the input of one map task where none is given; `record_bytes` is 0 but for a job that sorts records."""
+    return min(RECORDS_SPLIT_BYTES, memory_bytes // RECORDS_SPLIT_MEMORY) if record_bytes else SPLIT_BYTES
 
 
 def cut(

@@ -15,6 +15,7 @@ from gomr.model import CANCELLED, RUNNING, Input
 from gomr.scheduling import attempts, control, gc, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.intents import intended
+from gomr.scheduling.stages import finished_tasks
 from gomr.scheduling.submit import new_job_id, submit
 from gomr.scheduling.uploads import store_file
 from tests.protocol import done, new_record, new_worker, open_job, work
@@ -48,6 +49,30 @@ def test_gc_takes_what_nobody_needs_and_leaves_the_rest(cluster: Cluster, execut
     reasons = [found.reason for found in gc.collect(cluster, grace_seconds=0, results=True)]
     assert reasons == ["done job", "executable of no job"]
     assert [info.key for info in cluster.storage.list("")] == [keys.CLUSTER_OBJECT, gc.MARKER]
+
+
+def test_intermediate_data_goes_at_once_where_it_is_asked_for_and_the_job_is_done(
+    cluster: Cluster, executable: Path
+) -> None:
+    job = open_job(cluster, executable, 2)
+    claims = new_worker(cluster, "w1")
+    claim = claims.claim()
+    assert claim
+    written = [keys.attempt_object(job, "1-map", index, nonce) for index, nonce in ((0, "counts"), (1, "superseded"))]
+    for key in written:
+        cluster.storage.put(key, b"x")
+    result = keys.attempt_object(job, "1-reduce", 0, "counts")
+    cluster.storage.put(result, b"x")
+    gc.delete_intermediate(cluster, job)
+    assert {info.key for info in cluster.storage.list(keys.job_folder(job))} >= {*written, result}
+    attempts.commit(cluster, claim, done(claim))
+    while cluster.head(job)[0].state == RUNNING:
+        work(cluster, claims)
+    gc.delete_intermediate(cluster, job)
+    left = {info.key for info in cluster.storage.list(keys.job_folder(job))}
+    assert result in left
+    assert not left & set(written)
+    assert list(finished_tasks(cluster, job, "1-map", cluster.stage(job, "1-map")[0].manifest_digest))
 
 
 def test_gc_leaves_what_a_submit_is_about_to_use(cluster: Cluster, executable: Path) -> None:

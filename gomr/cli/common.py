@@ -52,7 +52,12 @@ def job_options(function: F) -> F:
         click.option("--task-timeout", type=float, metavar="SECONDS", help="Time of one task [3600]."),
         click.option("--memory", type=parse_size, metavar="SIZE", help="What a task collects and sorts in [512MiB]."),
         click.option("--name", metavar="X", default="", help="Start of the job id [the job file's name]."),
-        click.option("--split-size", type=parse_size, metavar="SIZE", help="Input of one map task [16MiB]."),
+        click.option(
+            "--split-size",
+            type=parse_size,
+            metavar="SIZE",
+            help="Input of one map task [16MiB, 30MB to sort].",
+        ),
         click.option("--partitions", type=int, metavar="N", help="Reduce tasks, and parts of the result."),
         click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter of the job; repeatable."),
     ):

@@ -52,6 +52,7 @@ def command(
         given = {"slots": slots} if slots else {}
         settings = client.worker_settings(once=True, only_job=job_id, exec_per_task=exec_per_task, **given)
         with _working(client, job_id, settings):
+            client.delete_intermediate(job_id)  # the result is copied into the room that it leaves
             client.result(job_id, output)
 
 

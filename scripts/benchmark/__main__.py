@@ -79,6 +79,7 @@ class Bench:
                     if number == 0:
                         prints[contender.name] = fingerprint.KINDS[contender.fingerprint](target)
                     shutil.rmtree(target) if target.is_dir() else target.unlink()
+                    shutil.rmtree(f"{scratch}/data", ignore_errors=True)  # gomr's storage: what all leave is deleted
         same = len(set(prints.values())) == 1
         report.show(work, source, taken, prints)
         self._remember(name, source, taken, same)
