@@ -10,10 +10,12 @@ import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmark import fingerprint, measure, report
+from benchmark.alone import ALONE, Setup
 from benchmark.contenders import Command, Places
 from benchmark.corpus import Corpus
 from benchmark.works import WORKS, Work
@@ -23,7 +25,7 @@ HISTORY = "history.jsonl"
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="WORK...", type=click.Choice([*WORKS, "all"]))
+@click.argument("names", nargs=-1, metavar="WORK...", type=click.Choice([*WORKS, *ALONE, "all"]))
 @click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Of each contender, in turn.")
 @click.option("--text", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Text to count [fetched].")
 @click.option("--peer", "peers", multiple=True, help="Only these peers; '-' for none.")
@@ -39,13 +41,16 @@ def main(
     folder: Path,
     plot: Path | None,
 ) -> None:
-    """Run gomr beside peers on WORKs, check the results against each other, and print times and ratios."""
+    """Run gomr on WORKs, beside peers or beside itself, check the results, and print times and ratios."""
     folder = folder.resolve()
     bench = Bench(folder, Corpus(folder / "corpus", text), runs, seconds_max)
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors, commit {_commit()}")
     wrong = False
-    for name in WORKS if "all" in names else names:
-        wrong |= not bench.run(name, WORKS[name], peers)
+    for name in [*WORKS, *ALONE] if "all" in names else names:
+        if name in ALONE:
+            bench.run_alone(name)
+        else:
+            wrong |= not bench.run(name, WORKS[name], peers)
     if plot:
         report.draw(folder / HISTORY, plot)
     sys.exit(wrong)
@@ -82,8 +87,18 @@ class Bench:
                     shutil.rmtree(f"{scratch}/data", ignore_errors=True)  # gomr's storage: what all leave is deleted
         same = len(set(prints.values())) == 1
         report.show(work, source, taken, prints)
-        self._remember(name, source, taken, same)
+        runs = {contender: [asdict(run) for run in runs] for contender, runs in taken.items()}
+        self._remember({"work": name, "input": source.name, "same_results": same, "runs": runs})
         return same
+
+    def run_alone(self, name: str) -> None:
+        """Run gomr beside itself, and print it."""
+        print(f"\n{name}: {ALONE[name].__doc__}".rstrip())
+        with tempfile.TemporaryDirectory(prefix="gomr-bench-", dir=self._folder) as scratch:
+            setup = Setup(Path(scratch), self._corpus, self._places, self._runs, self._seconds_max)
+            figures = list(ALONE[name](setup))
+        print(*figures, sep="\n")
+        self._remember({"work": name, "seconds": setup.seconds, "figures": [asdict(figure) for figure in figures]})
 
     def _once(
         self, command: Command, source: Path, scratch: Path, variables: dict[str, str]
@@ -91,16 +106,9 @@ class Bench:
         target = scratch / "output"
         return measure.run_once(command(source, target), variables, scratch / "log", self._seconds_max), target
 
-    def _remember(self, name: str, source: Path, taken: dict[str, list[measure.Run]], same: bool) -> None:
-        line = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": _commit(),
-            "machine": platform.platform(),
-            "work": name,
-            "input": source.name,
-            "same_results": same,
-            "runs": {contender: [asdict(run) for run in runs] for contender, runs in taken.items()},
-        }
+    def _remember(self, found: dict[str, Any]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        line = {"date": now, "commit": _commit(), "machine": platform.platform(), **found}
         with (self._folder / HISTORY).open("a") as file:
             file.write(json.dumps(line) + "\n")
 

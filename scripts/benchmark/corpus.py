@@ -68,7 +68,10 @@ class Corpus:
         if self._text_file:
             yield self._text_file.read_bytes()
             return
-        yield from _kernel(self._folder) or _library()
+        root, paths = _kernel(self._folder) or _library()
+        for turn in itertools.count():  # each time with other long words
+            for data in _agreed(root, paths):
+                yield data.replace(b"_", b"_%d_" % turn) if turn else data
 
 
 def _write(path: Path, pieces: Iterator[bytes]) -> None:
@@ -92,8 +95,8 @@ def _until(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
         yield piece
 
 
-def _kernel(folder: Path) -> Iterator[bytes] | None:
-    """Return the files of the Linux sources in an order that looks random; None where the package is out of reach."""
+def _kernel(folder: Path) -> tuple[Path, list[Path]] | None:
+    """Return the folder of the Linux sources and its texts; None where the package is out of reach."""
     fetched = subprocess.run(["apt-get", "download", KERNEL], cwd=folder, capture_output=True, check=False)
     packages = [*folder.glob(f"{KERNEL}_*.deb")]
     if fetched.returncode != 0 and not packages:
@@ -105,20 +108,20 @@ def _kernel(folder: Path) -> Iterator[bytes] | None:
     if not root.exists():
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-    return _agreed(root, [path for path in root.rglob("*") if path.suffix in SUFFIXES and path.is_file()])
+    return root, [path for path in root.rglob("*") if path.suffix in SUFFIXES and path.is_file()]
 
 
-def _library() -> Iterator[bytes]:
-    """Return the sources of Python's library again and again, each time with other long words."""
+def _library() -> tuple[Path, list[Path]]:
+    """Return the folder of Python's library and its sources."""
     root = Path(sysconfig.get_path("stdlib"))
-    files = [*_agreed(root, [*root.rglob("*.py")])]
-    for turn in itertools.count():
-        for data in files:
-            yield data.replace(b"self.", b"self%d." % turn) if turn else data
+    return root, [*root.rglob("*.py")]
 
 
 def _agreed(root: Path, paths: list[Path]) -> Iterator[bytes]:
-    """Yield the texts in which `bytes.split` and `str.split` find the same words, whole lines each."""
+    """Yield the texts in which `bytes.split` and `str.split` find the same words, whole lines each.
+
+    In an order that looks random, and is the same everywhere.
+    """
 
     def shuffled(path: Path) -> bytes:
         return hashlib.sha256(os.fsencode(path.relative_to(root))).digest()

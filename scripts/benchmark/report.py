@@ -40,7 +40,7 @@ def draw(history: Path, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    lines = [line for line in map(json.loads, history.read_text().splitlines()) if "runs" in line]
     works = sorted({line["work"] for line in lines})
     figure, axes = pyplot.subplots(len(works), 1, figsize=(9, 2.5 * len(works)), squeeze=False)
     for axis, work in zip(axes[:, 0], works, strict=True):
