@@ -35,6 +35,7 @@ from gomr.worker.worker import Worker
 if TYPE_CHECKING:
     from gomr.build import Built
 
+DESCRIBED_SECONDS = 10.0  # what a job file says may be of today: it is asked again before long
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.02, 0.5  # between looks at a job that is waited for
 
 
@@ -59,6 +60,7 @@ class Client:
         self.config = config or Config({"storage": storage, "coordinator": coordinator, "plugins": given})
         self.plugins = Plugins(self.config.items("plugins"))
         self._cluster: Cluster | None = None
+        self._described: tuple[str, float, dict[str, Any]] = ("", 0.0, {})  # of which digest, until when, what
 
     @property
     def cluster(self) -> Cluster:
@@ -122,7 +124,7 @@ class Client:
                 executable, digest, facts = built.path, built.digest, built.describe
             else:
                 digest = file_digest(executable)
-                facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", Path(folder)))
+                facts = self._describe(executable, digest, Path(folder))
                 if file_digest(executable) != digest:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
             chosen = options or JobOptions()
@@ -267,6 +269,15 @@ class Client:
     ) -> None:
         """Close the client."""
         self.close()
+
+    def _describe(self, executable: Path, digest: str, folder: Path) -> dict[str, Any]:
+        """Return what an executable says of itself: what it said a moment ago, unless it looks for its own inputs."""
+        now = time.monotonic()
+        known, until, facts = self._described
+        if known != digest or now > until or facts["inputs"]:
+            facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", folder))
+            self._described = digest, now + DESCRIBED_SECONDS, facts
+        return facts
 
     def _record(self, digest: str, facts: Mapping[str, Any], patterns: Sequence[str], options: JobOptions) -> JobRecord:
         """Plan a job: find its inputs, cut them, settle its options."""

@@ -1,11 +1,13 @@
 """That an executable starts here is remembered: by its digest, its path and what it unpacked, for a while."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from gomr import starting
+from gomr.client import Client
 from gomr.errors import GomrError
 from gomr.starting import check_starts
 
@@ -85,3 +87,27 @@ def test_a_failure_is_not_remembered(tmp_path: Path, variables: dict[str, str]) 
         with pytest.raises(GomrError):
             check_starts(path, "digest", tmp_path / "cache", variables)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("own_inputs", "kept_seconds", "asked"), [([], 600.0, 1), ([], -1.0, 3), (["one-of-its-own"], 600.0, 3)]
+)
+def test_a_client_asks_again_what_may_have_changed(
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_inputs: list[str],
+    kept_seconds: float,
+    asked: int,
+) -> None:
+    monkeypatch.setattr("gomr.client.DESCRIBED_SECONDS", kept_seconds)
+    facts = {"contract": 1, "ok": True, "name": "job", "params": {}, "inputs": own_inputs, "reducer": True}
+    facts |= {"requires": {}, "input": {"format": "lines", "split": "lines"}}
+    (tmp_path / "answer").write_text(json.dumps(facts))
+    (tmp_path / "input").write_text("a line\n")
+    path = tmp_path / "executable"
+    path.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\ncat {tmp_path}/answer > $2\n")
+    path.chmod(0o755)
+    for _ in range(3):
+        client.submit(path, [str(tmp_path / "input")])
+    assert times_asked(path) == asked
