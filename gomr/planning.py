@@ -62,6 +62,11 @@ class Inputs:
             return self._own, f"{COPIES}{rest}"
         host, _, key = rest.partition("/")
         root = f"{scheme}://{host}/"
+        if "@" in host:
+            raise UsageError(
+                f"{scheme}://***@{host.rpartition('@')[2]}: an input's URL has no user and no password; "
+                "the storage of the cluster is reached with its own, another one as its plugin finds them"
+            )
         if root not in self._storages:
             own = self._own_url
             target = replace(own, host=host, path="/") if own is not None and own.scheme == scheme and host else root

@@ -104,6 +104,13 @@ def test_wildcards_work_in_urls_too(client: Client, tmp_path: Path) -> None:
         found("*.md")
 
 
+def test_an_input_with_a_password_in_its_url_is_refused_and_not_shown(client: Client) -> None:
+    finder = Inputs(client.plugins.open_storage, client.cluster.storage)
+    with pytest.raises(UsageError, match="no user and no password") as refused:
+        finder.find(["s3://user:secret@bucket/words.txt"])
+    assert "secret" not in str(refused.value)
+
+
 def test_many_small_files_are_few_tasks(run_job: RunJob, client: Client, tmp_path: Path) -> None:
     for number in range(300):
         (tmp_path / f"{number}.txt").write_text(f"w{number} all")  # no newline at the end

@@ -18,6 +18,7 @@ from benchmark.corpus import Corpus
 from gomr.client import Client
 from gomr.config import Config
 from gomr.plugins import Plugins
+from gomr.urls import parse
 
 ROOT = Path(__file__).parent.parent.parent
 GB = 10**9
@@ -153,7 +154,7 @@ def servers(setup: Setup) -> Iterator[Figure]:
         storage = Plugins().open_storage(variables["GOMR_STORAGE"])
         storage.put_file("input/text", text)
         storage.close()
-        bucket = variables["GOMR_STORAGE"].partition("?")[0].rstrip("/")
+        bucket = f"s3://{parse(variables['GOMR_STORAGE']).host}"  # reached as the cluster's own storage is
         taken = setup.in_turn(
             {
                 "files and SQLite": setup.job(executable, text),
@@ -196,7 +197,7 @@ def _servers(setup: Setup) -> Iterator[dict[str, str]]:
     """Start an S3 server and an etcd; yield the variables that name them."""
     folder = shlex.quote(str(setup.scratch / "servers"))
     programs = 'eval "$(scripts/services programs)"'
-    script = f'{programs}; gomr dev up --folder {folder} >&2; eval "$(gomr dev env --folder {folder})"; env -0'
+    script = f'{programs}; gomr dev up --folder {folder} > /dev/null; eval "$(gomr dev env --folder {folder})"; env -0'
     started = subprocess.run(["bash", "-euc", script], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     try:
         pairs = (line.partition("=") for line in started.stdout.decode().split("\0"))
