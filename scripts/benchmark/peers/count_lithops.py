@@ -15,9 +15,15 @@ def count(path: str, start: int, end: int) -> dict[bytes, int]:
     """Count the words of a piece."""
     from collections import Counter
 
+    counts: Counter[bytes] = Counter()
     with open(path, "rb") as file:  # noqa: PTH123 - this function travels, its imports do not
         file.seek(start)
-        return Counter(file.read(end - start).split())
+        for line in file:
+            counts.update(line.split())
+            start += len(line)
+            if start >= end:
+                break
+    return counts
 
 
 def add(results: list[dict[bytes, int]]) -> dict[bytes, int]:

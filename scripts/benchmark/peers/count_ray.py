@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import ray
-from pieces import Piece, pieces, words, write_counts
+from pieces import Piece, counted, pieces, write_counts
 
 HERE = str(Path(__file__).parent)  # where the tasks find `pieces`
 PARTITIONS = 4
@@ -16,7 +16,7 @@ PARTITIONS = 4
 def count(piece: Piece) -> list[dict[bytes, int]]:
     """Count the words of a piece, by partition."""
     parts: list[dict[bytes, int]] = [{} for _ in range(PARTITIONS)]
-    for word, number in Counter(words(piece)).items():
+    for word, number in counted(piece).items():
         parts[zlib.crc32(word) % PARTITIONS][word] = number
     return parts
 
