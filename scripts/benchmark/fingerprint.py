@@ -1,7 +1,7 @@
 """Fingerprints of results that do not depend on the order of lines, or say whether it is right."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gomr.job.outputs import parse_text
@@ -41,10 +41,19 @@ def of_sorted(path: Path) -> Fingerprint:
 
 def of_index(path: Path) -> Fingerprint:
     """Return how many words, and a sum over the lines `word<TAB>files`."""
+    return _of_index(lines_of(path))
+
+
+def of_gomr_index(path: Path) -> Fingerprint:
+    """Return the same for a result of gomr, whose words are escaped."""
+    return _of_index(line if b"\\" not in line else _plain(line) for line in lines_of(path))
+
+
+def _of_index(lines: Iterable[bytes]) -> Fingerprint:
     words = checksum = 0
-    for line in lines_of(path):
+    for line in lines:
         words += 1
-        checksum += zlib.crc32(line if b"\\" not in line else _plain(line))
+        checksum += zlib.crc32(line)
     return words, checksum
 
 
@@ -66,5 +75,6 @@ KINDS: dict[str, Callable[[Path], Fingerprint]] = {
     "counts": of_counts,
     "gomr counts": of_gomr_counts,
     "index": of_index,
+    "gomr index": of_gomr_index,
     "sorted": of_sorted,
 }

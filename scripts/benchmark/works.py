@@ -34,7 +34,7 @@ SORT = [
     gomr("sort_records", NATIVE, pure=False, kind="sorted"),
     gomr("sort_records", PURE, pure=True, kind="sorted"),
 ]
-INDEX = [gomr("index", NATIVE, pure=False, kind="index"), gomr("index", PURE, pure=True, kind="index")]
+INDEX = [gomr("index", NATIVE, pure=False, kind="gomr index"), gomr("index", PURE, pure=True, kind="gomr index")]
 
 
 @dataclass(frozen=True, slots=True)
