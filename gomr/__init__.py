@@ -35,19 +35,18 @@ _HOMES = {
     "gomr.job.context": ("count", "input_name", "log", "param"),
     "gomr.job.reducers": ("first", "largest", "smallest", "total"),
     "gomr.job.sort": ("Sort",),
+    "gomr.job.version": ("__version__",),
 }
+_ELSEWHERE = {"__version__": "VERSION"}
 
 
 def __getattr__(name: str) -> object:
     """Load a name from where it lives."""
     from importlib import import_module
 
-    if name == "__version__":
-        from gomr.job.version import VERSION
-
-        return VERSION
     for home, names in _HOMES.items():
         if name in names:
-            found: object = getattr(import_module(home), name)
+            found: object = getattr(import_module(home), _ELSEWHERE.get(name, name))
+            globals()[name] = found  # a mapper may ask for it with every record
             return found
     raise AttributeError(f"module 'gomr' has no attribute {name!r}")

@@ -274,7 +274,7 @@ class Client:
         """Return what an executable says of itself: what it said a moment ago, unless it looks for its own inputs."""
         now = time.monotonic()
         known, until, facts = self._described
-        if known != digest or now > until or facts["inputs"]:
+        if known != digest or now > until or facts.get("inputs"):
             facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", folder))
             self._described = digest, now + DESCRIBED_SECONDS, facts
         return facts

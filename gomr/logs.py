@@ -50,7 +50,11 @@ class Log:
     def configure(self, sinks: Sequence[LogSink], level: str) -> None:
         """Send events of at least `level` to every sink."""
         self._sinks, self._level, self._is_pending = sinks, LEVELS[level], True
-        if "structlog" in sys.modules:  # a plugin may tell events by it
+        self.keep_up()
+
+    def keep_up(self) -> None:
+        """Have structlog know by now, where a plugin has imported it and may tell events by it."""
+        if self._is_pending and "structlog" in sys.modules:
             self._tell_structlog()
 
     def is_configured(self) -> bool:
@@ -75,6 +79,8 @@ class Log:
 
         structlog.configure(
             processors=[
+                structlog.contextvars.merge_contextvars,
+                _with_context,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
@@ -92,6 +98,11 @@ class Log:
         for sink in self._sinks or ():
             sink.emit(event)
         raise structlog.DropEvent
+
+
+def _with_context(_logger: Any, _method: str, event: Any) -> Any:
+    """Add what is bound to an event of a plugin's."""
+    return {**_context.get(), **event}
 
 
 log = Log()

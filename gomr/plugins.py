@@ -19,6 +19,7 @@ from gomr import hookspecs
 from gomr.backends import Coordinator, LogSink, Storage
 from gomr.errors import ConfigurationError, CoordinatorError, GomrError, StorageError
 from gomr.hookspecs import Backend
+from gomr.logs import log
 from gomr.urls import URL, parse
 
 GROUP = "gomr"
@@ -154,6 +155,7 @@ class Plugins:
         except Exception as error:
             raise ConfigurationError(f"plugin {item!r} does not load: {type(error).__name__}: {error}") from error
         self._register(item, plugin)
+        log.keep_up()  # the plugin may tell events by structlog
 
     def _load_rest(self) -> None:
         """Load whatever else is installed; a broken one that nobody asked for is a warning."""

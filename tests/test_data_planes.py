@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ import gomr
 from gomr.job import map_task, native
 from gomr.job.contract import Piece, TaskFile
 from gomr.job.definition import JobDefinition
+from gomr.job.errors import UserError
 from gomr.job.formats import INPUT_FORMATS
 from gomr.job.map_task import run_map
 from gomr.job.native_grouping import NativeGrouper
@@ -162,3 +164,31 @@ def test_any_keys_and_values(splits: list[list[Any]], partitions: int) -> None:
 def test_combiners(splits: list[list[Any]], partitions: int, combiner: Callable[..., Any]) -> None:
     reducer = summed if combiner is summed else flattened
     check(definition(splits, reducer, combiner, "text"), len(splits), partitions)
+
+
+def stops_at_two(line: str) -> list[tuple[str, int]]:
+    return [(line, next(iter([] if line == "2" else [1])))]
+
+
+def stops(_key: Any, values: Iterator[int]) -> list[tuple[str, int]]:
+    return [("never", next(value for value in values if value > 1))]
+
+
+@pytest.mark.parametrize("core", [PURE, NATIVE])
+@pytest.mark.parametrize("reducer", [None, gomr.total, stops])
+def test_a_stop_iteration_of_the_jobs_code_ends_no_run_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: ModuleType | None, reducer: Any
+) -> None:
+    monkeypatch.setattr(native, "core", core)
+    job = replace(definition([], reducer, None, "text"), mapper=stops_at_two)
+    lines = tmp_path / "lines"
+    lines.write_text("1\n3\n" if reducer is stops else "1\n2\n3\n")
+    task = task_file(tmp_path / "map", "map", [Piece(str(lines), 0, lines.stat().st_size)], 1)
+    if reducer is not stops:
+        with pytest.raises(UserError) as failed:
+            run_map(job, task)
+        assert failed.value.record == "'2'"
+        return
+    ((offset, length),) = run_map(job, task)["blocks"]
+    with pytest.raises(UserError):
+        run_reduce(job, task_file(tmp_path / "reduce", "reduce", [Piece(task.output, offset, length)], 1))

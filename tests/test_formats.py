@@ -1,9 +1,10 @@
 """Each line is read exactly once, however the input is cut."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from gomr.builtin.file import FileStorage
 from gomr.job.errors import DefinitionError
-from gomr.job.formats import INPUT_FORMATS, input_format
+from gomr.job.formats import INPUT_FORMATS, Lines, input_format
 from gomr.model import Input
 from gomr.planning import ALIGN_BELOW_BYTES, cut
 from gomr.worker.fetch import whole_lines
@@ -94,6 +95,17 @@ def test_chunks_are_whole_lines_and_lose_nothing(data: bytes) -> None:
     assert b"".join(chunks) == data
     assert all(chunk.endswith(b"\n") for chunk in chunks[:-1])
     assert "".join(read("chunks", data)).encode("utf-8", "surrogateescape") == data
+
+
+def test_a_subclass_says_what_the_records_are() -> None:
+    class Words(Lines):
+        def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
+            for line in super().records(stream, length, chunk_bytes):
+                yield from line.split()
+
+    words = Words("words", text=True)
+    runs = list(words.batches(io.BytesIO(b"a b\nc\n"), 6, 2**20))
+    assert [record for run in runs for record in run] == ["a", "b", "c"]
 
 
 def test_a_line_longer_than_a_chunk_is_one_record() -> None:

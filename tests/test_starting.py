@@ -90,18 +90,19 @@ def test_a_failure_is_not_remembered(tmp_path: Path, variables: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    ("own_inputs", "kept_seconds", "asked"), [([], 600.0, 1), ([], -1.0, 3), (["one-of-its-own"], 600.0, 3)]
+    ("own_inputs", "kept_seconds", "asked"),
+    [({}, 600.0, 1), ({"inputs": []}, 600.0, 1), ({}, -1.0, 3), ({"inputs": ["one-of-its-own"]}, 600.0, 3)],
 )
 def test_a_client_asks_again_what_may_have_changed(
     client: Client,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    own_inputs: list[str],
+    own_inputs: dict[str, list[str]],
     kept_seconds: float,
     asked: int,
 ) -> None:
     monkeypatch.setattr("gomr.client.DESCRIBED_SECONDS", kept_seconds)
-    facts = {"contract": 1, "ok": True, "name": "job", "params": {}, "inputs": own_inputs, "reducer": True}
+    facts = {"contract": 1, "ok": True, "name": "job", "params": {}, "reducer": True, **own_inputs}
     facts |= {"requires": {}, "input": {"format": "lines", "split": "lines"}}
     (tmp_path / "answer").write_text(json.dumps(facts))
     (tmp_path / "input").write_text("a line\n")

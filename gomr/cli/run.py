@@ -12,7 +12,8 @@ import click
 from gomr.cli.common import cluster_options, job_options, log_to_sinks, make_job_options, open_client
 from gomr.cli.progress import UploadProgress
 from gomr.cli.wait import wait_for
-from gomr.errors import UnavailableError
+from gomr.errors import CoordinatorError, GomrError, StorageError, UnavailableError
+from gomr.logs import log
 from gomr.model import RUNNING
 from gomr.results import STANDARD_OUTPUT
 from gomr.scheduling.status import JobStatus
@@ -52,7 +53,10 @@ def command(
         given = {"slots": slots} if slots else {}
         settings = client.worker_settings(once=True, only_job=job_id, exec_per_task=exec_per_task, **given)
         with _working(client, job_id, settings):
-            client.delete_intermediate(job_id)  # the result is copied into the room that it leaves
+            try:
+                client.delete_intermediate(job_id)  # the result is copied into the room that it leaves
+            except (StorageError, CoordinatorError, GomrError) as error:
+                log.warning("intermediate.kept", job=job_id, error=str(error), next="gomr gc deletes it")
             client.result(job_id, output)
 
 

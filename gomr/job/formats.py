@@ -46,10 +46,15 @@ class Lines(InputFormat):
 
     def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield each line without its end."""
-        return chain.from_iterable(self.batches(stream, length, chunk_bytes))
+        return chain.from_iterable(self._runs(stream, length, chunk_bytes))
 
     def batches(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[list[Any]]:
-        """Yield the lines of a chunk at a time."""
+        """Yield the lines of a chunk at a time, unless a subclass has other records."""
+        if type(self).records is Lines.records:
+            return self._runs(stream, length, chunk_bytes)
+        return super().batches(stream, length, chunk_bytes)
+
+    def _runs(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[list[Any]]:
         for chunk in line_chunks(stream, length, min(chunk_bytes, LINES_BYTES_MAX)):
             if self._text:  # no byte of a character is a newline, however damaged: to decode all at once is the same
                 yield _lines_of(chunk.decode("utf-8", "surrogateescape"), "\n", "\r")

@@ -125,7 +125,8 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
         if is_generator:  # one call for all its records, which saves a tenth of the task
             pairs += grouper.add_pairs(chain.from_iterable(map(mapper, run)))
             continue
-        for found in map(mapper, run):
+        for record in run:  # no map(): a StopIteration of the job's code would end it in silence
+            found = mapper(record)
             if isinstance(found, Mapping):
                 pairs += grouper.add_mapping(found)
             else:
@@ -150,7 +151,8 @@ def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) ->
     mapper = definition.mapper
     with Path(task.output).open("wb") as file, LineWriter(file, definition.output_format) as lines:
         for run in records:
-            lines.add_pairs(chain.from_iterable(map(pairs_of, map(mapper, run))), "mapper")
+            for record in run:
+                lines.add_pairs(pairs_of(mapper(record)), "mapper")
     return {"records_in": records.count, "records_out": lines.count, "skipped": records.skipped}
 
 

@@ -113,8 +113,10 @@ def _reduced(definition: JobDefinition, groups: Iterable[tuple[Key, Iterator[Any
     """Return what the reducer yields for each key, in one sequence: without a call for each pair."""
     reducer = definition.reducer
     assert reducer is not None
-    results = starmap(reducer, groups)
-    return chain.from_iterable(results if inspect.isgeneratorfunction(reducer) else map(pairs_of, results))
+    if inspect.isgeneratorfunction(reducer):
+        return chain.from_iterable(starmap(reducer, groups))
+    # No starmap(): a StopIteration of the job's code would end it in silence.
+    return chain.from_iterable(pairs_of(reducer(key, values)) for key, values in groups)
 
 
 def _watched(groups: Iterable[tuple[Key, Iterator[Any]]], progress: Progress) -> Iterator[tuple[Key, Iterator[Any]]]:

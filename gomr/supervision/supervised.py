@@ -34,16 +34,18 @@ class Supervised:
 
         `Popen.wait` looks only every 50 ms, half of what a short job takes.
         """
-        if self.process.poll() is None and hasattr(os, "pidfd_open"):
-            descriptor = os.pidfd_open(self.process.pid)
+        if self.process.poll() is None:
+            try:
+                descriptor = os.pidfd_open(self.process.pid)
+            except (AttributeError, OSError):  # not on this system, or forbidden in this container
+                return self.process.wait(seconds)
             try:
                 ended = select.poll()
                 ended.register(descriptor, select.POLLIN)
                 ended.poll(seconds * 1000)
             finally:
                 os.close(descriptor)
-            seconds = 0.0 if self.process.poll() is None else seconds
-        return self.process.wait(seconds)
+        return self.process.wait(0.0)
 
     def kill(self) -> None:
         """Kill the command and all below it, and wait until they are gone."""

@@ -43,7 +43,8 @@ static bool batch_is_full(const Table *table, const Batch *batch)
     if (batch->count == 0)
         return false;
     const Pending *last = &batch->pending[batch->count - 1];
-    return (table->pairs + (unsigned)batch->count) % BATCH_PAIRS == 0 || last->key.length + last->length > LARGE_BYTES;
+    return batch->count == BATCH_PAIRS || (table->pairs + (unsigned)batch->count) % BATCH_PAIRS == 0
+           || last->key.length + last->length > LARGE_BYTES;
 }
 
 /* 1: taken; 0: the core does not take such a value; -1: an exception is set. */
