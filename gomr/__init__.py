@@ -4,10 +4,12 @@ This module is imported inside every executable, and by each process that stands
 nothing before it is asked for it. All but `Client` and `GomrError` need the standard library alone.
 """
 
+from gomr.job.version import VERSION
+
+__version__ = VERSION
 TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all the rest of such a process
 
 if TYPE_CHECKING:
-    __version__: str
     from gomr.client import Client
     from gomr.errors import GomrError
     from gomr.job.context import count, input_name, log, param
@@ -30,23 +32,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "gomr.client": ("Client",),
-    "gomr.errors": ("GomrError",),
-    "gomr.job.context": ("count", "input_name", "log", "param"),
-    "gomr.job.reducers": ("first", "largest", "smallest", "total"),
-    "gomr.job.sort": ("Sort",),
-    "gomr.job.version": ("__version__",),
+    "Client": "gomr.client",
+    "GomrError": "gomr.errors",
+    **dict.fromkeys(("count", "input_name", "log", "param"), "gomr.job.context"),
+    **dict.fromkeys(("first", "largest", "smallest", "total"), "gomr.job.reducers"),
+    "Sort": "gomr.job.sort",
 }
-_ELSEWHERE = {"__version__": "VERSION"}
 
 
 def __getattr__(name: str) -> object:
     """Load a name from where it lives."""
     from importlib import import_module
 
-    for home, names in _HOMES.items():
-        if name in names:
-            found: object = getattr(import_module(home), _ELSEWHERE.get(name, name))
-            globals()[name] = found  # a mapper may ask for it with every record
-            return found
-    raise AttributeError(f"module 'gomr' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gomr' has no attribute {name!r}")
+    found: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found  # a mapper may ask for it with every record
+    return found

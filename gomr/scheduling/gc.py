@@ -63,8 +63,8 @@ def delete_intermediate(cluster: Cluster, job: str) -> None:
     head, _ = cluster.head(job)
     if head.state == DONE:
         for stage in head.stages[:-1]:
-            found = cluster.storage.list(f"{keys.job_folder(job)}{stage}/")
-            control.delete_objects(cluster, [info.key for info in found if _is_attempt(info)])
+            written = control.objects_below(cluster, f"{keys.job_folder(job)}{stage}/")
+            control.delete_objects(cluster, filter(_is_attempt, written))
 
 
 def _known_jobs(cluster: Cluster) -> list[tuple[str, JobHead]]:
@@ -181,12 +181,12 @@ def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dr
             counted = {keys.attempt_object(job, stage, task.index, task.done.nonce) for task in finished}
             reason = "attempt that does not count"
         for info in list(cluster.storage.list(f"{keys.job_folder(job)}{stage}/")):
-            if _is_attempt(info) and info.key not in counted and info.modified_seconds < before:
+            if _is_attempt(info.key) and info.key not in counted and info.modified_seconds < before:
                 if not dry_run:
                     cluster.storage.delete([info.key])
                 yield Garbage(info.key, reason, info.size)
 
 
-def _is_attempt(info: ObjectInfo) -> bool:
+def _is_attempt(key: str) -> bool:
     """Say whether an object of a stage is what an attempt wrote: the others tell of the stage itself."""
-    return info.key.split("/")[3].isdigit()
+    return key.split("/")[3].isdigit()

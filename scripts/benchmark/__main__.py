@@ -1,12 +1,13 @@
 """The command: python -m benchmark WORK... [--runs N] [--text FILE] [--peer NAME]..."""
 
+import contextlib
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ import click
 
 from benchmark import fingerprint, measure, report
 from benchmark.alone import ALONE, Setup
-from benchmark.contenders import Command, Places
+from benchmark.contenders import Places
 from benchmark.corpus import Corpus
+from benchmark.scratch import Scratch
 from benchmark.works import WORKS, Work
 
 ROOT = Path(__file__).parent.parent.parent
@@ -73,18 +75,16 @@ class Bench:
         commands = {contender.name: contender.make(self._places) for contender in contenders}
         taken: dict[str, list[measure.Run]] = {contender.name: [] for contender in contenders}
         prints: dict[str, fingerprint.Fingerprint] = {}
-        with tempfile.TemporaryDirectory(prefix="gomr-bench-", dir=self._folder) as scratch:
-            variables = {**os.environ, "XDG_DATA_HOME": f"{scratch}/data", "XDG_CACHE_HOME": f"{scratch}/cache"}
+        with self._scratch() as scratch:
             for contender in work.gomr:  # unpacks the executable, as a user's second run finds it
-                self._once(commands[contender.name], work.make_small(self._corpus), Path(scratch), variables)
+                scratch.run(commands[contender.name](work.make_small(self._corpus), scratch.output))
+                scratch.clear()
             for number in range(self._runs):
                 for contender in contenders:
-                    run, target = self._once(commands[contender.name], source, Path(scratch), variables)
-                    taken[contender.name].append(run)
+                    taken[contender.name].append(scratch.run(commands[contender.name](source, scratch.output)))
                     if number == 0:
-                        prints[contender.name] = fingerprint.KINDS[contender.fingerprint](target)
-                    shutil.rmtree(target) if target.is_dir() else target.unlink()
-                    shutil.rmtree(f"{scratch}/data", ignore_errors=True)  # gomr's storage: what all leave is deleted
+                        prints[contender.name] = fingerprint.of(contender.fingerprint, scratch.output)
+                    scratch.clear()
         same = len(set(prints.values())) == 1
         report.show(work, source, taken, prints)
         runs = {contender: [asdict(run) for run in runs] for contender, runs in taken.items()}
@@ -93,18 +93,17 @@ class Bench:
 
     def run_alone(self, name: str) -> None:
         """Run gomr beside itself, and print it."""
-        print(f"\n{name}: {ALONE[name].__doc__}".rstrip())
-        with tempfile.TemporaryDirectory(prefix="gomr-bench-", dir=self._folder) as scratch:
-            setup = Setup(Path(scratch), self._corpus, self._places, self._runs, self._seconds_max)
+        print(f"\n{name}")
+        with self._scratch() as scratch:
+            setup = Setup(scratch, self._corpus, self._places, self._runs)
             figures = list(ALONE[name](setup))
         print(*figures, sep="\n")
         self._remember({"work": name, "seconds": setup.seconds, "figures": [asdict(figure) for figure in figures]})
 
-    def _once(
-        self, command: Command, source: Path, scratch: Path, variables: dict[str, str]
-    ) -> tuple[measure.Run, Path]:
-        target = scratch / "output"
-        return measure.run_once(command(source, target), variables, scratch / "log", self._seconds_max), target
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Scratch]:
+        with tempfile.TemporaryDirectory(prefix="gomr-bench-", dir=self._folder) as folder:
+            yield Scratch(Path(folder), self._seconds_max)
 
     def _remember(self, found: dict[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,9 +1,7 @@
 """Gomr beside itself: less memory, another size, more slots, servers for files; and what a task or a job takes."""
 
 import contextlib
-import os
 import shlex
-import shutil
 import statistics
 import subprocess
 import sys
@@ -12,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import measure
-from benchmark.contenders import SLOTS, Places
+from benchmark.contenders import GOMR, SLOTS, Places, gomr_run
 from benchmark.corpus import Corpus
+from benchmark.scratch import Scratch
 from gomr.client import Client
 from gomr.config import Config
 from gomr.plugins import Plugins
@@ -25,7 +23,6 @@ GB = 10**9
 TASKS = 1000
 SUBMITS = 20
 BUSY_LOOP = "for _ in range(50_000_000): pass"
-GOMR = [sys.executable, "-m", "gomr.cli"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A command, with `{output}` for its result, and what its environment has beside ours."""
+    """A command, and what its environment has beside ours."""
 
     command: Sequence[str]
     variables: Mapping[str, str]
@@ -54,26 +51,23 @@ class Trial:
 class Setup:
     """Inputs, executables, and a folder in which commands run; `seconds` keeps what all runs took."""
 
-    def __init__(self, scratch: Path, corpus: Corpus, places: Places, runs: int, seconds_max: float) -> None:
+    def __init__(self, scratch: Scratch, corpus: Corpus, places: Places, runs: int) -> None:
         self.scratch = scratch
         self.corpus = corpus
-        self.variables = {**os.environ, "XDG_DATA_HOME": f"{scratch}/data", "XDG_CACHE_HOME": f"{scratch}/cache"}
         self.seconds: dict[str, list[float]] = {}
         self._places = places
         self._runs = runs
-        self._seconds_max = seconds_max
 
-    def executable(self, job: str) -> Path:
+    def executable(self, job: str) -> str:
         """Return a job of `jobs/` with the native core, unpacked."""
-        executable = Path(self._places.executable(job, pure=False))
+        executable = self._places.executable(job, pure=False)
         tiny = self.corpus.records(10_000) if job.startswith("sort") else self.corpus.tiny()
-        self._run(self.job(str(executable), str(tiny)))
+        self._run(self.job(executable, tiny))
         return executable
 
-    def job(self, executable: str | Path, source: str | Path, *options: str, **variables: str) -> Trial:
+    def job(self, executable: str, source: str | Path, *options: str, **variables: str) -> Trial:
         """Return `gomr run` of an executable."""
-        slots = () if "--slots" in options else ("--slots", str(SLOTS))
-        return Trial([*GOMR, "run", str(executable), str(source), "-o", "{output}", *slots, *options], variables)
+        return Trial(gomr_run(executable, source, self.scratch.output, *options), variables)
 
     def in_turn(self, trials: Mapping[str, Trial]) -> dict[str, float]:
         """Run all trials in turn, several times; print and keep what each took, and return the medians in seconds."""
@@ -93,12 +87,8 @@ class Setup:
         return middle
 
     def _run(self, trial: Trial) -> float:
-        output = self.scratch / "output"
-        command = [part.replace("{output}", str(output)) for part in trial.command]
-        variables = {**self.variables, **trial.variables}
-        run = measure.run_once(command, variables, self.scratch / "log", self._seconds_max)
-        output.unlink(missing_ok=True)
-        shutil.rmtree(self.scratch / "data", ignore_errors=True)
+        run = self.scratch.run(trial.command, **trial.variables)
+        self.scratch.clear()
         return run.seconds
 
 
@@ -139,7 +129,7 @@ def slots(setup: Setup) -> Iterator[Figure]:
 
 def tasks(setup: Setup) -> Iterator[Figure]:
     """Yield the milliseconds that one of many tasks takes, of one line each."""
-    lines = setup.scratch / "lines"
+    lines = setup.scratch.folder / "lines"
     lines.write_text("a\n" * TASKS)
     executable = setup.executable("count_pairs")
     name = f"{TASKS} tasks of a line"
@@ -174,17 +164,17 @@ def submits(setup: Setup) -> Iterator[Figure]:
 
 def _submit_seconds(setup: Setup, name: str, variables: Mapping[str, str]) -> float:
     executable, tiny = setup.executable("count_pairs"), setup.corpus.tiny()
-    environment = {**setup.variables, **variables}
+    environment = {**setup.scratch.variables, **variables}
     taken = []
-    with (setup.scratch / "log").open("wb") as log:
+    with setup.scratch.log.open("wb") as log:
         worker = subprocess.Popen([*GOMR, "worker", "--slots", str(SLOTS)], env=environment, stdout=log, stderr=log)
     try:
-        with Client(config=Config({}, environment, setup.scratch)) as client:
+        with Client(config=Config({}, environment, setup.scratch.folder)) as client:
             for _ in range(1 + SUBMITS):
                 started = time.perf_counter()
                 job = client.submit(executable, [str(tiny)])
                 client.wait(job)
-                client.result(job, setup.scratch / "output")
+                client.result(job, setup.scratch.output)
                 taken.append(time.perf_counter() - started)
     finally:
         worker.terminate()
@@ -195,7 +185,7 @@ def _submit_seconds(setup: Setup, name: str, variables: Mapping[str, str]) -> fl
 @contextlib.contextmanager
 def _servers(setup: Setup) -> Iterator[dict[str, str]]:
     """Start an S3 server and an etcd; yield the variables that name them."""
-    folder = shlex.quote(str(setup.scratch / "servers"))
+    folder = shlex.quote(str(setup.scratch.folder / "servers"))
     programs = 'eval "$(scripts/services programs)"'
     script = f'{programs}; gomr dev up --folder {folder} > /dev/null; eval "$(gomr dev env --folder {folder})"; env -0'
     try:
@@ -203,7 +193,7 @@ def _servers(setup: Setup) -> Iterator[dict[str, str]]:
         pairs = (line.partition("=") for line in started.stdout.decode().split("\0"))
         yield {name: value for name, _, value in pairs if name in ("GOMR_STORAGE", "GOMR_COORDINATOR")}
     finally:
-        subprocess.run([*GOMR, "dev", "down", "--delete", "--folder", setup.scratch / "servers"], check=False)
+        subprocess.run([*GOMR, "dev", "down", "--delete", "--folder", setup.scratch.folder / "servers"], check=False)
 
 
 ALONE: dict[str, Callable[[Setup], Iterator[Figure]]] = {

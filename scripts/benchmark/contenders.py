@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SLOTS = 2
+GOMR = [sys.executable, "-m", "gomr.cli"]
 Command = Callable[[Path, Path], list[str]]  # of an input and an output
 GO_PACKAGES = ("golang-1.19-go", "golang-1.19-src")
 
@@ -46,7 +47,7 @@ class Places:
         """Return a job of `jobs/` as an executable."""
         path = self.folder / f"{job}-{'pure' if pure else 'native'}.pex"
         options = ["--pure"] if pure else []
-        _run(sys.executable, "-m", "gomr.cli", "build", str(HERE / f"jobs/{job}.py"), "-o", str(path), *options)
+        _run(*GOMR, "build", str(HERE / f"jobs/{job}.py"), "-o", str(path), *options)
         return str(path)
 
     def go_program(self) -> str:
@@ -65,13 +66,17 @@ class Places:
         return str(program)
 
 
-def gomr(job: str, name: str, *, pure: bool, options: tuple[str, ...] = (), kind: str = "gomr counts") -> Contender:
+def gomr_run(executable: str, source: str | Path, target: Path, *options: str) -> list[str]:
+    """Return the command that runs an executable; an option of ours that `options` has too counts as there."""
+    return [*GOMR, "run", executable, str(source), "--slots", str(SLOTS), "-o", str(target), *options]
+
+
+def gomr(job: str, name: str, *, pure: bool, kind: str = "gomr counts") -> Contender:
     """Return gomr running a job of `jobs/`, built before the clock starts."""
 
     def make(places: Places) -> Command:
         executable = places.executable(job, pure=pure)
-        command = [sys.executable, "-m", "gomr.cli", "run", executable]
-        return lambda source, target: [*command, str(source), "--slots", str(SLOTS), "-o", str(target), *options]
+        return lambda source, target: gomr_run(executable, source, target)
 
     return Contender(name, make, kind)
 

@@ -17,47 +17,14 @@ def lines_of(path: Path) -> Iterator[bytes]:
             yield from lines
 
 
-def of_counts(path: Path) -> Fingerprint:
-    """Return how many words, the sum of their counts, and a sum over the lines `word<TAB>count`."""
-    return _of_counts(lines_of(path))
-
-
-def of_gomr_counts(path: Path) -> Fingerprint:
-    """Return the same for a result of gomr, whose words are escaped."""
-    return _of_counts(line if b"\\" not in line else _plain(line) for line in lines_of(path))
-
-
-def of_sorted(path: Path) -> Fingerprint:
-    """Return how many lines, how many stand before a lesser one by their first ten bytes, and a sum over the lines."""
-    lines = wrong = checksum = 0
-    last = b""
+def unescaped_lines_of(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a result of gomr with its words as they were."""
     for line in lines_of(path):
-        lines += 1
-        wrong += line[:10] < last
-        last = line[:10]
-        checksum += zlib.crc32(line)
-    return lines, wrong, checksum
+        yield line if b"\\" not in line else _unescaped(line)
 
 
-def of_index(path: Path) -> Fingerprint:
-    """Return how many words, and a sum over the lines `word<TAB>files`."""
-    return _of_index(lines_of(path))
-
-
-def of_gomr_index(path: Path) -> Fingerprint:
-    """Return the same for a result of gomr, whose words are escaped."""
-    return _of_index(line if b"\\" not in line else _plain(line) for line in lines_of(path))
-
-
-def _of_index(lines: Iterable[bytes]) -> Fingerprint:
-    words = checksum = 0
-    for line in lines:
-        words += 1
-        checksum += zlib.crc32(line)
-    return words, checksum
-
-
-def _of_counts(lines: Iterator[bytes]) -> Fingerprint:
+def of_counts(lines: Iterable[bytes]) -> Fingerprint:
+    """Return how many words, the sum of their counts, and a sum over the lines `word<TAB>count`."""
     words = total = checksum = 0
     for line in lines:
         words += 1
@@ -66,15 +33,42 @@ def _of_counts(lines: Iterator[bytes]) -> Fingerprint:
     return words, total, checksum
 
 
-def _plain(line: bytes) -> bytes:
+def of_index(lines: Iterable[bytes]) -> Fingerprint:
+    """Return how many words, and a sum over the lines `word<TAB>files`."""
+    words = checksum = 0
+    for line in lines:
+        words += 1
+        checksum += zlib.crc32(line)
+    return words, checksum
+
+
+def of_sorted(lines: Iterable[bytes]) -> Fingerprint:
+    """Return how many lines, how many stand before a lesser one by their first ten bytes, and a sum over the lines."""
+    count = wrong = checksum = 0
+    last = b""
+    for line in lines:
+        count += 1
+        wrong += line[:10] < last
+        last = line[:10]
+        checksum += zlib.crc32(line)
+    return count, wrong, checksum
+
+
+def of(kind: str, path: Path) -> Fingerprint:
+    """Return the fingerprint of a result of `kind`, one of `KINDS`."""
+    read, fingerprint = KINDS[kind]
+    return fingerprint(read(path))
+
+
+def _unescaped(line: bytes) -> bytes:
     key, value = parse_text(line)
     return f"{key}\t{value}\n".encode("utf-8", "surrogateescape")
 
 
-KINDS: dict[str, Callable[[Path], Fingerprint]] = {
-    "counts": of_counts,
-    "gomr counts": of_gomr_counts,
-    "index": of_index,
-    "gomr index": of_gomr_index,
-    "sorted": of_sorted,
+KINDS: dict[str, tuple[Callable[[Path], Iterator[bytes]], Callable[[Iterable[bytes]], Fingerprint]]] = {
+    "counts": (lines_of, of_counts),
+    "gomr counts": (unescaped_lines_of, of_counts),
+    "index": (lines_of, of_index),
+    "gomr index": (unescaped_lines_of, of_index),
+    "sorted": (lines_of, of_sorted),
 }

@@ -47,6 +47,11 @@ static bool batch_is_full(const Table *table, const Batch *batch)
            || last->key.length + last->length > LARGE_BYTES;
 }
 
+static bool table_is_full(const Table *table)
+{
+    return table_used_bytes(table) > table->budget_bytes;
+}
+
 /* 1: taken; 0: the core does not take such a value; -1: an exception is set. */
 static int take_value(const Table *table, Batch *batch, Pending *one, PyObject *value)
 {
@@ -133,8 +138,8 @@ static int keep_refused(Table *table, const Batch *batch, int first, PyObject *l
     return 0;
 }
 
-/* Takes pairs of an iterator until the batch is full. ADDED_ALL: the iterator has ended; IS_REFUSED: the batch did not
-   take `*refused`, a new reference; -1: an exception is set. */
+/* Takes pairs of an iterator. IS_FULL: the batch is, the table perhaps not; ADDED_ALL: the iterator has ended; IS_REFUSED:
+   the batch did not take `*refused`, a new reference; -1: an exception is set. */
 static int batch_fill(const Table *table, Batch *batch, PyObject *iterator, PyObject **refused)
 {
     while (!batch_is_full(table, batch)) {

@@ -47,19 +47,13 @@ typedef struct {
     PyObject *refused; /* a list of pairs */
 } Table;
 
-size_t table_used_bytes(const Table *table); /* collect.c */
-
-static inline bool table_is_full(const Table *table)
-{
-    return table_used_bytes(table) > table->budget_bytes;
-}
-
 static inline Key key_of_entry(const Entry *entry)
 {
     return (Key){.bytes = entry->key, .prefix = entry->prefix, .length = entry->length, .kind = entry->kind};
 }
 
 /* collect.c */
+size_t table_used_bytes(const Table *table);
 void table_forget_order(Table *table);
 void table_empty(Table *table);
 /* Add one value. 1: added; 0: the sum takes more than 64 bits; -1: an exception is set. */

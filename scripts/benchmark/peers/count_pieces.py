@@ -1,20 +1,8 @@
 """Word count by hand, with care: each of two processes counts pieces of 16 MB whole. INPUT OUTPUT."""
 
 import sys
-from collections import Counter
-from multiprocessing import Pool
 
-from pieces import Piece, pieces, words, write_counts
-
-
-def count(piece: Piece) -> Counter[bytes]:
-    """Count the words of a piece."""
-    return Counter(words(piece))
-
+from pieces import count_in_pool, counted_whole
 
 if __name__ == "__main__":
-    total: Counter[bytes] = Counter()
-    with Pool(2) as pool:
-        for part in pool.imap_unordered(count, pieces(sys.argv[1])):
-            total.update(part)
-    write_counts(total, sys.argv[2])
+    count_in_pool(counted_whole, *sys.argv[1:])
