@@ -18,12 +18,6 @@ except ImportError:  # not built in, or built for another platform than this one
     core = None
 
 
-def retain_memory() -> None:
-    """Let the process keep the memory of objects that the job lets go, for those that it makes next."""
-    if core is not None:
-        core.retain_memory()
-
-
 def fold_of(reducer: object) -> int:
     """Return the core's number for what a well-known reducer does; that for keeping all values for any other."""
     return int(getattr(core, reducer.name.upper())) if isinstance(reducer, KnownReducer) else int(core.KEEP)

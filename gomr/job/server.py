@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from gomr.job import native
 from gomr.job.contract import read_task
 from gomr.job.definition import JobDefinition, load
 from gomr.job.errors import error_facts, print_error
@@ -136,7 +135,6 @@ def serve(module: str, control_fd: int) -> int:
     """Load the job and serve tasks on the socket `control_fd`; return the exit status."""
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
-    native.retain_memory()
     try:
         definition = load(module)
     except BaseException as error:

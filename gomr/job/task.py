@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gomr.job import context, native
+from gomr.job import context
 from gomr.job.contract import TaskFile, read_task, write_result
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import ContractError, UserError, error_facts, print_error
@@ -52,7 +52,6 @@ def run_task_file(module: str, path: Path) -> bool:
     from gomr.job.definition import load
 
     task = read_task(path)
-    native.retain_memory()
     try:
         definition = load(module)
     except BaseException as error:

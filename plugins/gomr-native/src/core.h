@@ -46,10 +46,6 @@ char *buffer_extend(Buffer *buffer, size_t bytes); /* where the new bytes go; NU
 int buffer_add(Buffer *buffer, const void *bytes, size_t length);
 void buffer_clear(Buffer *buffer);
 
-/* -- retain.c: the memory of Python's own objects ------------------------------------------------------------------ */
-
-PyObject *retain_memory(PyObject *module, PyObject *nothing);
-
 /* -- key.c ------------------------------------------------------------------------------------------------------- */
 
 /* In the order of keys: numbers < str < bytes. */

@@ -18,8 +18,6 @@ static PyMethodDef functions[] = {
      "Return the largest payload of a block in bytes, and whether the core can read all its frames."},
     {"write_text", write_text, METH_VARARGS,
      "Write pairs as lines of text, those that the core cannot write by a function; return how many."},
-    {"retain_memory", retain_memory, METH_NOARGS,
-     "Let this process retain, from now on, the memory that Python's objects let go."},
 #ifdef GOMR_FAILING_ALLOCATIONS
     {"fail_after", fail_after, METH_O, "Let so many allocations succeed and the rest fail; below 0: none fails."},
 #endif

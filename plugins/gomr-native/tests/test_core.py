@@ -2,8 +2,6 @@
 
 import marshal
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,14 +209,3 @@ def test_memory_may_end_at_any_moment(tmp_path: Path, fold: int, combine: Any) -
     else:
         pytest.fail(f"{ALLOCATIONS_MAX} allocations are not enough")
     assert allocations > 5
-
-
-def test_retained_memory_serves_what_comes_next_also_beyond_what_is_retained() -> None:
-    program = (
-        "from gomr_native import _core; _core.retain_memory()\n"
-        "for _ in range(3):\n"
-        "    texts = [str(number) * 4 for number in range(1_200_000)]\n"
-        "    assert all(text == str(number) * 4 for number, text in enumerate(texts))\n"
-        "    del texts\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
