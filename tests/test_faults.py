@@ -220,6 +220,14 @@ def test_a_task_that_writes_too_much_fails(run_job: RunJob, tmp_path: Path) -> N
     assert "File too large" in status.error["message"]
 
 
+def test_a_fork_server_serves_no_task_of_other_limits(run_job: RunJob, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("x" * 5_000_000)
+    for file_bytes, state in ((10_000_000, "done"), (1_000_000, "failed"), (10_000_000, "done")):
+        settings = {"file_bytes": file_bytes}
+        status, _ = run_job(JOBS / "echo_lines.py", [tmp_path / "in.txt"], settings, attempts_max=1)
+        assert status.state == state
+
+
 def test_memory_is_measured_over_the_whole_tree() -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytearray(80_000_000); input()'])"
     with subprocess.Popen([shutil.which("python3") or "", "-c", script], stdin=subprocess.PIPE) as process:

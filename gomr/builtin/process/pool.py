@@ -1,4 +1,4 @@
-"""The fork servers of this worker: one for each executable, kept while there is room."""
+"""The fork servers of this process: one for each executable and its limits, kept while there is room."""
 
 import contextlib
 import itertools
@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import NamedTuple
 
 from gomr.hookspecs import Launch
 from gomr.logs import log
@@ -52,12 +52,30 @@ class ServedTask:
             self.changed.wait(KILL_SECONDS_MAX)
 
 
+class ServerKey(NamedTuple):
+    """What a fork server was started with, and all its tasks have of it."""
+
+    digest: str
+    file: tuple[int, int]  # which copy of the executable: its entry in the cache may be replaced
+    environment: frozenset[tuple[str, str]]
+    open_files: int
+    file_bytes: int
+    user: str
+
+    @classmethod
+    def of(cls, launch: Launch) -> "ServerKey":
+        """Return the key of the server that can run a launch."""
+        found = launch.executable.stat()
+        variables = frozenset(launch.environment.items())
+        file = (found.st_ino, found.st_mtime_ns)
+        return cls(launch.digest, file, variables, launch.open_files, launch.file_bytes, launch.user)
+
+
 class ForkServerClient:
     """The worker's end of one fork server."""
 
-    def __init__(self, supervised: Supervised, control: socket.socket, digest: str, file: tuple[int, int]) -> None:
-        self.digest = digest
-        self.file = file
+    def __init__(self, supervised: Supervised, control: socket.socket, key: ServerKey) -> None:
+        self.key = key
         self.users = 0
         self.idle_since = time.monotonic()
         self.closed = False
@@ -82,7 +100,7 @@ class ForkServerClient:
 
     def listen(self) -> None:
         """Read the server's messages from now on."""
-        threading.Thread(target=self._listen, name=f"serve-{self.digest[:8]}", daemon=True).start()
+        threading.Thread(target=self._listen, name=f"serve-{self.key.digest[:8]}", daemon=True).start()
 
     def start(self, launch: Launch) -> ServedTask:
         """Have one task forked."""
@@ -123,7 +141,7 @@ class ForkServerClient:
                         task.status = message["status"]
                         task.changed.set()
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.debug("serve.ended", digest=self.digest, error=str(error))
+            log.debug("serve.ended", digest=self.key.digest, error=str(error))
         self.close()
 
     def _lost(self) -> None:
@@ -134,28 +152,29 @@ class ForkServerClient:
 
 
 class ServerPool:
-    """Fork servers by digest."""
+    """Fork servers by what they were started with."""
 
     def __init__(self) -> None:
-        self._servers: dict[str, ForkServerClient] = {}
+        self._servers: dict[ServerKey, ForkServerClient] = {}
         self._no_serve: set[str] = set()  # digests whose fork server refused: they are executed for each task
         self._starting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
     def acquire(self, launch: Launch) -> ForkServerClient | None:
-        """Return the fork server of the launch's executable; None where it has none and must be executed."""
+        """Return the fork server of a launch; None where its executable has none and must be executed."""
+        key = ServerKey.of(launch)
         with self._lock:
             starting = self._starting[launch.digest]
         with starting:  # of this digest alone: a slow import keeps no other job waiting
-            server = self._find(launch)
+            server = self._find(key)
             if server is None and launch.digest not in self._no_serve:
-                server = self._start(launch)
+                server = self._start(launch, key)
                 if server is None:
                     if not launch.stop.is_set():
                         self._no_serve.add(launch.digest)
                     return None
                 with self._lock:
-                    self._servers[launch.digest] = server
+                    self._servers[key] = server
                     server.users += 1
                 self._evict()
             return server
@@ -172,16 +191,15 @@ class ServerPool:
             server.close()
         self._servers.clear()
 
-    def _find(self, launch: Launch) -> ForkServerClient | None:
-        """Return the running server of an executable, unless its file was replaced since (its cache entry was)."""
+    def _find(self, key: ServerKey) -> ForkServerClient | None:
         with self._lock:
-            server = self._servers.get(launch.digest)
-            if server is not None and not server.closed and server.file == _identity(launch.executable):
+            server = self._servers.get(key)
+            if server is not None and not server.closed:
                 server.users += 1
                 return server
         return None
 
-    def _start(self, launch: Launch) -> ForkServerClient | None:
+    def _start(self, launch: Launch, key: ServerKey) -> ForkServerClient | None:
         ours, theirs = socket.socketpair()
         try:
             with theirs, launch.log.open("ab") as output:
@@ -198,7 +216,7 @@ class ServerPool:
         except BaseException:
             ours.close()
             raise
-        server = ForkServerClient(supervised, ours, launch.digest, _identity(launch.executable))
+        server = ForkServerClient(supervised, ours, key)
         message = server.handshake(launch)
         if message.get("ready"):
             server.listen()
@@ -216,11 +234,6 @@ class ServerPool:
             idle.sort(key=lambda server: server.idle_since)
             evicted = idle[: max(0, len(self._servers) - SERVERS_MAX)]
             for server in evicted:
-                del self._servers[server.digest]
+                del self._servers[server.key]
         for server in evicted:
             server.close()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns
