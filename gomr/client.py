@@ -217,6 +217,10 @@ class Client:
         """Open a failed or cancelled job again; its finished tasks count."""
         control.rerun(self.cluster, job)
 
+    def drain(self, worker: str) -> None:
+        """Ask a worker to claim no more, finish what it has in hand, and leave: it hears of it within a lease."""
+        control.drain(self.cluster, worker)
+
     def remove(self, job: str) -> None:
         """Delete an ended job and all its objects."""
         control.remove(self.cluster, job)
@@ -247,7 +251,8 @@ class Client:
             log.configure(sinks, self.config.text("log_level"))
         log.info("plugins.loaded", plugins=[str(info) for info in self.plugins.loaded()])
         chosen = settings or self.worker_settings()
-        return Worker(cluster, chosen, partial(ProcessExecutor, cluster, self.plugins, chosen))
+        names = [f"{info.name} {info.version}".strip() for info in self.plugins.loaded()]
+        return Worker(cluster, chosen, partial(ProcessExecutor, cluster, self.plugins, chosen), names)
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:
         """Return the settings of a worker, with this configuration's folders."""

@@ -57,6 +57,11 @@ def _kinds(record: Any) -> dict[str, tuple[type, ...]]:
     return kinds
 
 
+def attempt_name(attempt: int, *, backup: bool) -> str:
+    """Return the name of an attempt for people and logs."""
+    return f"{attempt}-backup" if backup else str(attempt)
+
+
 @dataclass(frozen=True, slots=True)
 class JobHead(Record):
     """A job as workers watch it: its state, and which stage is open."""
@@ -78,6 +83,7 @@ class JobHead(Record):
     priority: int = 5
     backups: bool = True
     max_skipped: int = 0
+    input_bytes: int = 0
     format: int = RECORD_FORMAT
 
 
@@ -116,11 +122,13 @@ class TaskRecord(Record):
     backup: bool = False
     skip: list[list[Any]] = field(default_factory=list)  # records that failed twice, each [source, number]
     trace: bool = False  # whether the process is to say which record it is at, for an earlier one died
+    started_seconds: float = 0.0  # when it was claimed, by its worker's clock
+    history: list[dict[str, Any]] = field(default_factory=list)  # of attempts before it: see gomr.scheduling.history
 
     @property
     def attempt_name(self) -> str:
         """The attempt's name for people and logs: its number, and whether it is a backup."""
-        return f"{self.attempt}-backup" if self.backup else str(self.attempt)
+        return attempt_name(self.attempt, backup=self.backup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,15 @@ class DoneRecord(Record):
     losses: int = 0
     requests: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
+    started_seconds: float = 0.0  # by its worker's clock
+    wait_seconds: float = 0.0  # for a slot, between fetch and run
+    backup: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def attempt_name(self) -> str:
+        """The attempt's name for people and logs: its number, and whether it is a backup."""
+        return attempt_name(self.attempt, backup=self.backup)
 
     @property
     def seconds(self) -> float:
@@ -155,7 +172,11 @@ class DoneRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord(Record):
-    """A live worker: where it runs, what it offers, what it refused to run and why."""
+    """A live worker: where it runs, what it offers, what it refused to run and why.
+
+    `done` and `failed` count its attempts, as of `beat_seconds`: the record is written when something else in it
+    changes, and once a minute.
+    """
 
     host: str
     pid: int
@@ -166,6 +187,11 @@ class WorkerRecord(Record):
     running: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     draining: bool = False
+    memory_bytes: int = 0  # of the machine
+    plugins: list[str] = field(default_factory=list)
+    done: int = 0
+    failed: int = 0
+    beat_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gomr.model import (
     StageRecord,
     TaskRecord,
 )
-from gomr.scheduling import keys
+from gomr.scheduling import history, keys
 from gomr.scheduling.claims import Bid, Claim
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.skipping import skip
@@ -95,11 +95,13 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
     record = claim.record
     failures = record.failures + (not host)
     losses = record.losses + host
-    error = {**error, "task": claim.name, "attempt": record.attempt, "worker": record.worker}
+    error = {**error, "task": claim.name, "attempt": record.attempt, "worker": record.worker, "ended": time.time()}
     if not final and skip(cluster, claim, error):
         return False
     if final or failures >= claim.at.head.attempts_max or losses >= LOSSES_MAX:
-        return _fail_job(cluster, claim, replace(record, failures=failures, losses=losses), error)
+        entries = history.with_attempt(record, history.FAILED, error)
+        last = replace(record, failures=failures, losses=losses, history=entries)
+        return _fail_job(cluster, claim, last, error)
     ceiling = min(RETRY_SECONDS_MAX, RETRY_SECONDS_FIRST * 2 ** (failures + losses - 1))
     delay = ceiling * random.random()  # noqa: S311 - jitter, not a secret
     waiting = replace(
@@ -110,6 +112,7 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
         delay_seconds=delay,
         not_before_seconds=time.time() + delay,
         error=error,
+        history=history.with_attempt(record, history.FAILED, error),
         trace=record.trace or bool(error.get("died") and claim.at.head.max_skipped),
     )
     _leave(cluster, claim, waiting)
@@ -126,6 +129,7 @@ def postpone(cluster: Cluster, claim: Claim, reason: str) -> None:
         delay_seconds=delay,
         not_before_seconds=time.time() + delay,
         error=error,
+        history=history.with_attempt(claim.record, history.POSTPONED, error),
     )
     _leave(cluster, claim, waiting)
 

@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from gomr.backends import Answer, Compare, Put, Range, Revision, Version
 from gomr.model import ATTEMPT_RUNS, JobHead, TaskRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.history import LOST, OVERTAKEN, with_attempt
 from gomr.scheduling.lookout import Lookout
 from gomr.scheduling.scan import ABANDONED, FREE, SLOW, Candidate
 from gomr.scheduling.stages import StageView
@@ -193,14 +195,14 @@ class Claims:
         """Return the record of this attempt, and what must hold for it to begin."""
         at, key = candidate.at, candidate.task_key
         if candidate.item is None:
-            return TaskRecord(ATTEMPT_RUNS, 1, self._worker, nonce), [
+            return TaskRecord(ATTEMPT_RUNS, 1, self._worker, nonce, started_seconds=time.time()), [
                 Version(key, exists=False),
                 Version(keys.done_task(at.job, at.stage, candidate.chunk, candidate.index), exists=False),
                 Version(keys.chunk(at.job, at.stage, candidate.chunk), exists=False),
             ]
         compares: list[Compare] = [Revision(key, candidate.item.revision)]
         before = TaskRecord.from_json(candidate.item.value)
-        record = replace(before, state=ATTEMPT_RUNS, worker=self._worker, nonce=nonce)
+        record = replace(before, state=ATTEMPT_RUNS, worker=self._worker, nonce=nonce, started_seconds=time.time())
         if candidate.kind == SLOW:
             backup = keys.backup(at.job, at.stage, candidate.chunk, candidate.index)
             if candidate.backup is None:
@@ -208,9 +210,9 @@ class Claims:
             else:  # its worker is gone
                 gone = TaskRecord.from_json(candidate.backup.value).worker
                 compares += [Revision(backup, candidate.backup.revision), Version(keys.worker(gone), exists=False)]
-            return replace(record, backup=True), compares
+            return replace(record, backup=True, history=with_attempt(before, OVERTAKEN)), compares
         if candidate.kind == ABANDONED:
-            record = replace(record, losses=before.losses + 1)
+            record = replace(record, losses=before.losses + 1, history=with_attempt(before, LOST))
             if before.worker != self._worker:
                 compares.append(Version(keys.worker(before.worker), exists=False))
         return replace(record, attempt=before.attempt + 1), compares

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 
-from gomr.backends import Compare, Delete, Operation, Put, Range, Revision
+from gomr.backends import Compare, Delete, Operation, Put, Range, Revision, Version
 from gomr.errors import NotFoundError, UsageError
 from gomr.model import CANCELLED, DONE, ENDED, LIVE, OPEN, PAUSED, REMOVING, RUNNING, STOPPED
 from gomr.scheduling import keys
@@ -14,6 +14,7 @@ from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import queue_entry
 
 DELETE_BATCH = 500
+DRAIN_SECONDS = 120.0  # that a request to drain stands: many times the heartbeats of any worker
 
 
 def cancel(cluster: Cluster, job: str) -> str:
@@ -86,6 +87,15 @@ def rerun(cluster: Cluster, job: str) -> None:
         ]
         if cluster.transact(compares, then, durable=True).ok:
             return
+
+
+def drain(cluster: Cluster, worker: str) -> None:
+    """Ask a live worker to drain. Raises NotFoundError where no such worker is alive."""
+    lease = cluster.grant_lease(DRAIN_SECONDS)
+    alive = [Version(keys.worker(worker), exists=True)]
+    if not cluster.transact(alive, [Put(keys.drain_request(worker), b"", lease)]).ok:
+        cluster.end_lease(lease)
+        raise NotFoundError(f"no worker {worker!r} is alive; `gomr workers` lists them")
 
 
 def remove(cluster: Cluster, job: str, finished_before: float = float("inf")) -> None:

@@ -3,7 +3,7 @@
 Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `h/<job>` heads of all jobs;
 `o/<name>` the object that holds the bytes of an executable or an input; `i/<name>/<nonce>` leased intents of submits to
 use what no job names yet; `n/<digest>` the job that an idempotency key names; `f/<job>/<nonce>` leased followers of a
-job's logs; below `j/<job>/` stages `s/<stage>`, tasks in flight `t/`, their
+job's logs; `r/<worker>` leased requests that a worker drain; below `j/<job>/` stages `s/<stage>`, tasks in flight `t/`, their
 backups `b/`, done `d/`, chunks folded `c/`, dead letters `x/`, and
 the count of records given up `k`.
 """
@@ -55,6 +55,11 @@ def idempotency(digest: str) -> str:
 def followers(job_id: str) -> str:
     """Return the prefix of the keys that say somebody follows the job's logs."""
     return f"f/{job_id}/"
+
+
+def drain_request(worker_id: str) -> str:
+    """Return the key that asks a worker to drain."""
+    return f"r/{worker_id}"
 
 
 def job(job_id: str) -> str:

@@ -46,6 +46,8 @@ class Membership:
         self._hurry = threading.Event()
         self._is_written = False
         self._is_seen = False  # since the last heartbeat
+        self._looked = 0.0  # when the keys of this worker were last read
+        self.is_asked_to_drain = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
 
@@ -92,8 +94,18 @@ class Membership:
             raise
 
     def _is_there(self) -> bool:
-        """Say whether the worker's key is there: a late put of an earlier lease may have taken it along to its end."""
-        return self._cluster.read(Range(keys.worker(self._worker), count_only=True))[0].count > 0
+        """Say whether the worker's key is there: a late put of an earlier lease may have taken it along to its end.
+
+        What a transaction has seen meanwhile is not asked for; but once a lease whether somebody wants it drained.
+        """
+        now = time.monotonic()
+        if self._is_seen and now - self._looked < self._lease_seconds:
+            return True
+        self._looked = now
+        own, asked = keys.worker(self._worker), keys.drain_request(self._worker)
+        there, drain = self._cluster.read(Range(own, count_only=True), Range(asked, count_only=True))
+        self.is_asked_to_drain = drain.count > 0
+        return there.count > 0
 
     def _keep(self) -> None:
         """Beat at a third of the lease; a lease that is gone is asked for anew. Work goes on meanwhile."""
@@ -109,7 +121,7 @@ class Membership:
                     log.warning("lease.lost", worker=self._worker, next="asking for a new one")
                     self._register()
                 self._on_beat()
-                if not self._is_written or not (self._is_seen or self._is_there()):
+                if not self._is_there() or not self._is_written:
                     self._put()
                 self._is_seen = False
             except CoordinatorError as error:

@@ -11,6 +11,7 @@ from gomr.model import ATTEMPT_WAITS, MAP_STAGE
 from gomr.scheduling import keys
 from gomr.scheduling.claims import Claim
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.history import FAILED, with_attempt
 
 
 def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
@@ -38,6 +39,7 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
             delay_seconds=0.0,
             not_before_seconds=0.0,
             error={},
+            history=with_attempt(record, FAILED, error),
         )
         stage = keys.stage(claim.at.job, claim.at.stage)
         compares: list[Compare] = [

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
@@ -59,8 +60,7 @@ def fold(cluster: Cluster, at: StageView, chunk: int) -> None:
     digest = hashlib.sha256(data).hexdigest()
     key = keys.chunk_record(at.job, at.stage, digest)
     cluster.storage.create(key, data)  # two may fold at once: same bytes, same name
-    middle = median(DoneRecord.from_json(item.value).seconds for item in items)
-    value = json.dumps({"record": digest, "tasks": len(facts), "median_seconds": round(middle, 3)}).encode()
+    value = json.dumps({"record": digest, **_summary([DoneRecord.from_json(item.value) for item in items])}).encode()
     folded = keys.chunks(at.job, at.stage)
     answer = cluster.transact(
         [
@@ -75,6 +75,23 @@ def fold(cluster: Cluster, at: StageView, chunk: int) -> None:
     )
     if answer.ok and answer.found[0].count == at.record.chunks:
         close(cluster, at)
+
+
+def _summary(done: list[DoneRecord]) -> dict[str, Any]:
+    """Return what the coordinator tells of a folded chunk: what those who look at a whole job need not add up again."""
+    requests: Counter[str] = Counter()
+    for task in done:
+        requests.update(task.requests)
+    return {
+        "tasks": len(done),
+        "median_seconds": round(median(task.seconds for task in done), 3),
+        "records_in": sum(task.records_in for task in done),
+        "records_out": sum(task.records_out for task in done),
+        "bytes_in": sum(task.bytes_in for task in done),
+        "bytes_out": sum(task.size for task in done),
+        "retries": sum(task.failures + task.losses for task in done),
+        "requests": requests,
+    }
 
 
 def close(cluster: Cluster, at: StageView) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from gomr.errors import CoordinatorError, Denied, DiskFull, StorageError, Unavailable
 from gomr.executables import ExecutableRefused
@@ -31,6 +32,7 @@ class AttemptRunner:
         self._cluster = cluster
         self._executor = executor
         self._next_bid = next_bid
+        self.done, self.failed = 0, 0  # attempts so far, for those who look: not exact
 
     def run(self, running: Running) -> Next:
         """Run the attempt to its end; return what to do after it."""
@@ -47,7 +49,7 @@ class AttemptRunner:
         except Exception as error:  # a fault in gomr or a plugin: it must not end one worker after the other
             log.exception("task.failed")
             message = f"the worker failed, not the job: {type(error).__name__}: {error}"
-            attempts.fail(self._cluster, claim, {"kind": "host", "message": message})
+            self._fail(claim, {"kind": "host", "message": message})
             return Next.GO_ON
 
     def _run(self, running: Running) -> Next:
@@ -61,17 +63,17 @@ class AttemptRunner:
             if running.stop.is_set():
                 self._stopped(running)
                 return Next.GO_ON
-            failed = attempts.fail(self._cluster, claim, error.error)
+            failed = self._fail(claim, error.error)
             log.warning("task.failed", error=str(error), job_failed=failed)
         except InputError as error:
-            attempts.fail(self._cluster, claim, {"kind": "input", "message": str(error)}, final=True)
+            self._fail(claim, {"kind": "input", "message": str(error)}, final=True)
             log.warning("task.failed", error=str(error), job_failed=True)
         except Unavailable as error:
             if not isinstance(error, DiskFull):
                 attempts.postpone(self._cluster, claim, str(error))
                 log.warning("task.postponed", error=str(error))
                 return Next.GO_ON
-            attempts.fail(self._cluster, claim, {"kind": "host", "message": str(error)})
+            self._fail(claim, {"kind": "host", "message": str(error)})
             log.error("task.failed", error=str(error))
             return Next.LEAVE
         except Denied as error:
@@ -79,13 +81,13 @@ class AttemptRunner:
             log.error("task.given_back", error=str(error), next="resting; mend this machine's access to the storage")
             return Next.REST
         except StorageError as error:
-            attempts.fail(self._cluster, claim, {"kind": "host", "message": str(error)})
+            self._fail(claim, {"kind": "host", "message": str(error)})
             log.warning("task.failed", error=str(error))
         except OSError as error:
             if error.errno not in HOST_ERRNOS:
                 raise
             message = f"this machine cannot run tasks: {error}"
-            attempts.fail(self._cluster, claim, {"kind": "host", "message": message})
+            self._fail(claim, {"kind": "host", "message": message})
             log.error("task.failed", error=message)
             return Next.LEAVE
         return Next.GO_ON
@@ -98,7 +100,12 @@ class AttemptRunner:
         if ended.own_object_useless:
             key = keys.attempt_object(claim.at.job, claim.at.stage, claim.index, claim.record.nonce)
             self._cluster.storage.delete([key])
+        self.done += ended.counted
         log.info("task.done" if ended.counted else "task.superseded", seconds=round(time.monotonic() - started, 3))
+
+    def _fail(self, claim: Claim, error: dict[str, Any], *, final: bool = False) -> bool:
+        self.failed += 1
+        return attempts.fail(self._cluster, claim, error, final=final)
 
     def _stopped(self, running: Running) -> None:
         """End a task that this worker was told to stop."""

@@ -81,7 +81,7 @@ class ProcessExecutor(Executor):
 
     def _execute(self, running: Running, scratch: Path, requests: RequestCounter) -> DoneRecord:
         claim = running.claim
-        at, started = claim.at, time.monotonic()
+        at, started, started_seconds = claim.at, time.monotonic(), time.time()
         record = self._jobs.record(at)
         with self._executables.use(at.head.executable, at.head.executable_object) as executable:
             pieces = self._pieces(claim, record, scratch)
@@ -122,6 +122,10 @@ class ProcessExecutor(Executor):
             losses=claim.record.losses,
             requests=requests.counts(),
             skipped=outcome.skipped,
+            started_seconds=round(started_seconds, 3),
+            wait_seconds=round(began - fetched, 4),
+            backup=claim.record.backup,
+            history=claim.record.history,
         )
 
     @contextlib.contextmanager

@@ -23,7 +23,7 @@ from gomr.scheduling.membership import Membership, new_worker_id
 from gomr.scheduling.status import matches, required
 from gomr.worker.attempt import AttemptRunner, Next
 from gomr.worker.executor import Executor, Running
-from gomr.worker.settings import WorkerSettings
+from gomr.worker.settings import WorkerSettings, machine_memory_bytes
 
 POLL_SECONDS_MIN = 0.25  # between idle looks, doubled each time: watches may fail, looks do not
 POLL_SECONDS_MAX = 5.0
@@ -34,6 +34,7 @@ JOIN_SECONDS = 0.1  # how late a signal may be heeded
 CHECKED_MAX = 50  # tasks in hand that one transaction asks for: etcd allows 128 operations
 LOOKS_PER_SECOND = 500  # of all idle slots of a cluster together: with thousands of them, each looks less often
 WAKES_PER_SECOND = 2000  # of all slots together, when the queue changes
+VITALS_SECONDS = 60.0  # between records that only say how many attempts this worker has ended, and when
 WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
 
 OpenExecutor = Callable[[str, Callable[[dict[str, str]], None]], Executor]
@@ -43,7 +44,9 @@ OpenExecutor = Callable[[str, Callable[[dict[str, str]], None]], Executor]
 class Worker:
     """One worker with its slots. `run` blocks; `drain` and `stop` may be called from a signal handler."""
 
-    def __init__(self, cluster: Cluster, settings: WorkerSettings, open_executor: OpenExecutor) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: WorkerSettings, open_executor: OpenExecutor, plugins: Collection[str] = ()
+    ) -> None:
         settings.check(cluster.coordinator.lease_seconds_min)
         self.id = new_worker_id()
         self._cluster = cluster
@@ -57,6 +60,7 @@ class Worker:
         self._at_last_beat: set[str] = set()
         self._lock = threading.Lock()
         self._unfit_jobs: set[str] = set()
+        self._vitals_due = 0.0
         self._settings = settings
         record = WorkerRecord(
             host=socket.gethostname(),
@@ -65,6 +69,9 @@ class Worker:
             version=VERSION,
             started_seconds=time.time(),
             offers=self._offers,
+            memory_bytes=machine_memory_bytes(),
+            plugins=[*plugins],
+            beat_seconds=time.time(),
         )
         self._membership = Membership(cluster, self.id, record, settings.lease_seconds, self._on_beat)
         self._executor = open_executor(
@@ -274,7 +281,13 @@ class Worker:
             names = [
                 f"{task.claim.at.job}/{task.claim.name}" for nonce, task in self._running.items() if nonce in lasting
             ]
-        self._membership.update(lambda old: replace(old, running=names))
+        self._membership.update(lambda old: replace(old, running=names, draining=self.draining))
+        if time.monotonic() >= self._vitals_due:
+            self._vitals_due = time.monotonic() + VITALS_SECONDS
+            done, failed = self._runner.done, self._runner.failed
+            self._membership.update(lambda old: replace(old, done=done, failed=failed, beat_seconds=time.time()))
+        if self._membership.is_asked_to_drain:
+            self.drain()
         self._check_running(lasting)
 
     def _check_running(self, nonces: Collection[str]) -> int:
