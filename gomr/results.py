@@ -22,8 +22,8 @@ COPIES_MAX = 2  # of parts that are files of this machine: who writes one file w
 
 def read_result(cluster: Cluster, job: str) -> Iterator[bytes]:
     """Yield the bytes of a job's result. Raises JobFailed, JobCancelled, NotFoundError where there is none (yet)."""
-    for part in _parts(cluster, job):
-        yield from _read_part(cluster, part)
+    for part in parts(cluster, job):
+        yield from read_part(cluster, part)
 
 
 def save_result(cluster: Cluster, job: str, target: str) -> None:
@@ -40,7 +40,7 @@ def save_result(cluster: Cluster, job: str, target: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            _download(cluster, _parts(cluster, job), file.fileno())  # a copy: what must endure is in the storage
+            _download(cluster, parts(cluster, job), file.fileno())  # a copy: what must endure is in the storage
         aside.replace(path)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
@@ -50,7 +50,7 @@ def save_result(cluster: Cluster, job: str, target: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One object of a result, and where its bytes belong in the whole."""
 
     name: str
@@ -60,21 +60,23 @@ class _Part:
     digest: str
 
 
-def _parts(cluster: Cluster, job: str) -> list[_Part]:
+def parts(cluster: Cluster, job: str) -> list[Part]:
+    """Return the parts of a job's result, in order. Raises JobFailed, JobCancelled, NotFoundError for none."""
     head, _ = cluster.head(job)
     refuse_unless_done(job, head)
     stage = head.stages[-1]
     record, _ = cluster.stage(job, stage)
-    parts: list[_Part] = []
+    found: list[Part] = []
     offset = 0
     for task in finished_tasks(cluster, job, stage, record.manifest_digest):
         key = keys.attempt_object(job, stage, task.index, task.done.nonce)
-        parts.append(_Part(f"part {task.index} of the result of {job}", key, offset, task.done.size, task.done.digest))
+        found.append(Part(f"part {task.index} of the result of {job}", key, offset, task.done.size, task.done.digest))
         offset += task.done.size
-    return parts
+    return found
 
 
-def _read_part(cluster: Cluster, part: _Part) -> Iterator[bytes]:
+def read_part(cluster: Cluster, part: Part) -> Iterator[bytes]:
+    """Yield the bytes of a part. Raises GomrError at its end where they are not those that were committed."""
     digest = hashlib.sha256()
     for data in cluster.storage.chunks(part.key, 0, part.size):
         digest.update(data)
@@ -83,12 +85,12 @@ def _read_part(cluster: Cluster, part: _Part) -> Iterator[bytes]:
         raise GomrError(f"{part.name} is damaged in the storage: run the job again")
 
 
-def _download(cluster: Cluster, parts: list[_Part], target: int) -> None:
+def _download(cluster: Cluster, parts: list[Part], target: int) -> None:
     """Write every part to its place in the open file `target`, several at a time."""
 
-    def fetch(part: _Part) -> None:
+    def fetch(part: Part) -> None:
         position = part.offset
-        for data in _read_part(cluster, part):
+        for data in read_part(cluster, part):
             view = memoryview(data)
             while view:
                 written = os.pwrite(target, view, position)

@@ -15,7 +15,7 @@ from gomr.job.version import VERSION
 
 COMMANDS = [
     *("run", "build", "submit", "worker"),
-    *("status", "jobs", "workers", "tasks", "result", "logs"),
+    *("status", "top", "web", "jobs", "workers", "tasks", "result", "logs"),
     *("cancel", "pause", "resume", "rerun", "rm", "gc"),
     *("plugins", "doctor", "config", "dev", "completion"),
 ]

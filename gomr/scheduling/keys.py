@@ -3,9 +3,8 @@
 Coordinator: `cluster`; `w/<worker>` leased; `q/<priority>/<job>` live jobs; `h/<job>` heads of all jobs;
 `o/<name>` the object that holds the bytes of an executable or an input; `i/<name>/<nonce>` leased intents of submits to
 use what no job names yet; `n/<digest>` the job that an idempotency key names; `f/<job>/<nonce>` leased followers of a
-job's logs; `r/<worker>` leased requests that a worker drain; below `j/<job>/` stages `s/<stage>`, tasks in flight `t/`, their
-backups `b/`, done `d/`, chunks folded `c/`, dead letters `x/`, and
-the count of records given up `k`.
+job's logs; `r/<worker>` leased requests that a worker drain; below `j/<job>/` stages `s/<stage>`, tasks in flight `t/`,
+their backups `b/`, done `d/`, chunks folded `c/`, dead letters `x/`, and the count of records given up `k`.
 """
 
 import re

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -104,7 +105,7 @@ def job_status(cluster: Cluster, job: str) -> JobStatus:
         elapsed_seconds=max(0.0, ended - head.created_seconds),
         stages=[_stage_status(cluster, job, stage) for stage in head.stages],
         error=head.error,
-        notes=_notes(cluster, head) if head.state == RUNNING else [],
+        notes=hindrances(head, workers(cluster)) if head.state == RUNNING else [],
         counters=counters(cluster, job, head) if head.state in ENDED else {},
     )
 
@@ -194,8 +195,8 @@ def _stage_status(cluster: Cluster, job: str, stage: str) -> StageStatus:
     return StageStatus(stage, record.state, record.tasks, finished, running, record.tasks - finished - running)
 
 
-def _notes(cluster: Cluster, head: JobHead) -> list[str]:
-    alive = workers(cluster)
+def hindrances(head: JobHead, alive: Mapping[str, WorkerRecord]) -> list[str]:
+    """Return sentences on what holds a running job up, where these workers are alive."""
     if not alive:
         return ["no worker is alive; start one: gomr worker"]
     if not any(matches(head.requires, worker.offers) for worker in alive.values()):
