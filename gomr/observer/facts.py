@@ -36,6 +36,7 @@ class TaskFacts:
     error: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
     backup: TaskRecord | None = None
 
     @property
@@ -84,6 +85,7 @@ def finished(index: int, record: DoneRecord) -> TaskFacts:
         record.skipped,
         history=record.history,
         counters=record.counters,
+        requests=record.requests,
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
@@ -94,12 +95,13 @@ class StageWatch:
         names = ("records_in", "records_out", "bytes_in", "bytes_out")
         sums: dict[str, Any] = {name: sum(getattr(task, name) for task in self._done.values()) for name in names}
         sums["retries"] = sum(len(task.history) for task in (*self._done.values(), *self._flight.values()))
-        requests: dict[str, int] = {}
+        requests: Counter[str] = Counter()
+        for task in self._done.values():
+            requests.update(task.requests)
         for chunk in self.folded.values():
             for name in (*names, "retries"):
                 sums[name] += chunk.get(name, 0)
-            for name, amount in chunk.get("requests", {}).items():
-                requests[name] = requests.get(name, 0) + amount
+            requests.update(chunk.get("requests", {}))
         return {**sums, "requests": requests}
 
     def active(self) -> list[TaskFacts]:

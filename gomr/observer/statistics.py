@@ -1,7 +1,7 @@
 """Numbers over the tasks of a stage: quantiles, stragglers, what ran when and how fast."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -57,25 +57,34 @@ def plot(tasks: Sequence[TaskFacts], began: float, ended: float) -> dict[str, li
     span = max(1e-3, ended - began)
     width = span / BUCKETS
     running, records, sizes = [0.0] * BUCKETS, [0.0] * BUCKETS, [0.0] * BUCKETS
-    begun = [task for task in tasks if task.started]
-    step = -(-len(begun) // PLOTTED_MAX) or 1
-    for task in begun[::step]:
-        first = task.started - began
-        last = (task.ended or ended) - began if task.state in (DONE, RUNNING) else first
-        low, high = max(0, int(first / width)), min(BUCKETS - 1, int(last / width))
+    step = -(-len(tasks) // PLOTTED_MAX) or 1
+    for first, last, records_in, bytes_in in (interval for task in tasks[::step] for interval in _runs(task, ended)):
+        low, high = max(0, int((first - began) / width)), min(BUCKETS - 1, int((last - began) / width))
         lasted = max(last - first, 1e-6)
         for bucket in range(low, high + 1):
-            share = max(0.0, min(last, (bucket + 1) * width) - max(first, bucket * width))
+            start = began + bucket * width
+            share = max(0.0, min(last, start + width) - max(first, start))
             running[bucket] += step * share / width
-            if task.state == DONE:
-                records[bucket] += step * task.records_in * share / lasted / width
-                sizes[bucket] += step * task.bytes_in * share / lasted / width
+            records[bucket] += step * records_in * share / lasted / width
+            sizes[bucket] += step * bytes_in * share / lasted / width
     return {
         "times": [round(bucket * width, 3) for bucket in range(BUCKETS)],
         "running": [round(value, 2) for value in running],
         "records": [round(value, 1) for value in records],
         "bytes": [round(value, 1) for value in sizes],
     }
+
+
+def _runs(task: TaskFacts, now: float) -> Iterator[tuple[float, float, int, int]]:
+    """Yield from when to when each attempt ran, and what it read: nothing that counts, but for the one that is done."""
+    for entry in task.history:
+        if entry["started"] and entry["ended"]:
+            yield entry["started"], entry["ended"], 0, 0
+    if task.started and task.state == DONE:
+        first = task.started + task.fetch + task.wait
+        yield first, first + task.run, task.records_in, task.bytes_in
+    elif task.started and task.state == RUNNING:
+        yield task.started, now, 0, 0
 
 
 def _five(ordered: list[float]) -> list[float]:

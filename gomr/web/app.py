@@ -21,6 +21,7 @@ from gomr import results
 from gomr.client import Client
 from gomr.errors import ConfigurationError, CoordinatorError, Denied, GomrError, NotFoundError, StorageError, UsageError
 from gomr.model import RUNNING
+from gomr.urls import parse
 from gomr.web import metrics
 from gomr.web.guard import Access, Guard
 from gomr.web.logs import LEVELS, Logs
@@ -66,7 +67,7 @@ class Pages:
             (f"{job}/result", self._result),
             ("/api/workers", lambda _: self._view.workers()),
             ("/api/system", lambda _: self._system.get()),
-            ("/api/session", lambda _: {"read_only": self._access.read_only, "levels": LEVELS}),
+            ("/api/session", self._session),
         ]
         return [
             *(Route(path, answered(ask)) for path, ask in asked),
@@ -81,6 +82,11 @@ class Pages:
             Route("/metrics", self._metrics),
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
         ]
+
+    def _session(self, _request: Request) -> Any:
+        sinks = [parse(url).scheme for url in self._client.config.items("logs") or []]
+        readable = [scheme for scheme in sinks if scheme != "console"]
+        return {"read_only": self._access.read_only, "levels": LEVELS, "sinks": readable}
 
     def _jobs(self, request: Request) -> Any:
         asked = request.query_params
@@ -123,7 +129,7 @@ class Pages:
         asked = request.query_params
         since = _seconds(request, "since") or LOOKBACK_SECONDS
         sink = asked.get("sink", "loggly")
-        configured = [url.partition(":")[0] for url in self._client.config.items("logs") or []]
+        configured = [parse(url).scheme for url in self._client.config.items("logs") or []]
         if sink not in configured:
             raise ConfigurationError(f"{sink} is not among the log sinks of this page: {', '.join(configured)}")
         return self._logs.events(request.path_params["job"], asked.get("task", ""), sink, since)
@@ -225,7 +231,10 @@ def make_app(client: Client, access: Access) -> Starlette:
     shell = [Route("/", index), Route("/{path:path}", index)]  # the page itself knows what its other addresses show
     return Starlette(
         routes=[static, *pages.routes(), Route("/api/{path:path}", _nothing), *shell],
-        middleware=[Middleware(Guard, access=access, policy=policy), Middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN)],
+        middleware=[
+            Middleware(Guard, access=access, policy=policy),
+            Middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN),
+        ],
     )
 
 

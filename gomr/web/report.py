@@ -26,7 +26,9 @@ def report(overview: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
         f"<h1>{escape(overview['job'])}</h1><p>{escape(state)}; made {_moment(time.time())}</p>",
         _error(overview),
         "<h2>Stages</h2>",
-        _table(("stage", "state", "done", "tasks", "records in", "records out", "bytes in", "bytes out"), _stages(overview)),
+        _table(
+            ("stage", "state", "done", "tasks", "records in", "records out", "bytes in", "bytes out"), _stages(overview)
+        ),
         *_statistics(overview),
         "<h2>Time line</h2>",
         f"<p>{timeline['shown']:,} of {timeline['total']:,} attempts; a row for each slot of a worker</p>",
@@ -40,7 +42,8 @@ def report(overview: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
     ]
     title = escape(f"{overview['job']}: {overview['state']}")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-    return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n'
+    body = "".join(parts)
+    return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n'
 
 
 def _error(overview: Mapping[str, Any]) -> str:
@@ -98,7 +101,12 @@ def _bars(timeline: Mapping[str, Any]) -> str:
 
 def _errors(overview: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
-        (f"{group['count']:,}", group["frame"] or group["kind"] or group["outcome"], group["message"], " ".join(group["tasks"]))
+        (
+            f"{group['count']:,}",
+            group["frame"] or group["kind"] or group["outcome"],
+            group["message"],
+            " ".join(group["tasks"]),
+        )
         for group in overview["errors"]
     ]
 
@@ -117,7 +125,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return f'<td{" class=n" if text[:1].isdigit() else ""}>{escape(text)}</td>'
+    return f"<td{' class=n' if text[:1].isdigit() else ''}>{escape(text)}</td>"
 
 
 def _moment(seconds: float) -> str:
