@@ -60,7 +60,6 @@ class Worker:
         self._at_last_beat: set[str] = set()
         self._lock = threading.Lock()
         self._unfit_jobs: set[str] = set()
-        self._vitals_due = 0.0
         self._settings = settings
         record = WorkerRecord(
             host=socket.gethostname(),
@@ -281,14 +280,17 @@ class Worker:
             names = [
                 f"{task.claim.at.job}/{task.claim.name}" for nonce, task in self._running.items() if nonce in lasting
             ]
-        self._membership.update(lambda old: replace(old, running=names, draining=self.draining))
-        if time.monotonic() >= self._vitals_due:
-            self._vitals_due = time.monotonic() + VITALS_SECONDS
-            done, failed = self._runner.done, self._runner.failed
-            self._membership.update(lambda old: replace(old, done=done, failed=failed, beat_seconds=time.time()))
+        self._membership.update(lambda old: self._vital(replace(old, running=names, draining=self.draining), old))
         if self._membership.is_asked_to_drain:
             self.drain()
         self._check_running(lasting)
+
+    def _vital(self, record: WorkerRecord, before: WorkerRecord) -> WorkerRecord:
+        """Return the record with today's counts, where it is written anyway, or has not been for a while."""
+        now = time.time()
+        if record == before and now - before.beat_seconds < VITALS_SECONDS:
+            return record
+        return replace(record, done=self._runner.done, failed=self._runner.failed, beat_seconds=now)
 
     def _check_running(self, nonces: Collection[str]) -> int:
         """Stop tasks whose stage has ended, or that another worker has taken; return at which revision that was so."""

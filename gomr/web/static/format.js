@@ -14,6 +14,7 @@ export function count(value) {
 
 export function seconds(value) {
   if (value === null || value === undefined) return "–";
+  if (value > 0 && value < 0.001) return `${(value * 1000).toFixed(2)} ms`;
   if (value < 0.1) return `${Math.round(value * 1000)} ms`;
   if (value < 60) return `${value.toFixed(1)} s`;
   const whole = Math.floor(value), hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
