@@ -49,6 +49,8 @@ class Logs:
     def read(self, job: str, task: str, attempt: str, since: int, *, follow: bool) -> dict[str, Any]:
         """Return what one attempt's log holds from byte `since` on, up to a limit; `next` is where to go on.
 
+        `is_whole` says that the attempt has ended, and no more will come.
+
         With `follow`, have its worker store what it writes while it runs. `since` -1 begins where the last
         PIECE_BYTES_MAX bytes begin.
         """
@@ -70,7 +72,9 @@ class Logs:
             except NotFound:  # a piece whose attempt has ended: the whole log comes next time
                 break
         end = start + len(data)
-        return {"text": data.decode("utf-8", "replace"), "start": start, "next": end, "size": size}
+        is_whole = any(info.key == whole for info in found)
+        text = data.decode("utf-8", "replace")
+        return {"text": text, "start": start, "next": end, "size": size, "is_whole": is_whole}
 
     def download(self, job: str, task: str, attempt: str) -> Iterator[bytes]:
         """Yield the whole log of one attempt. Raises NotFoundError."""

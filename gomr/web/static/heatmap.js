@@ -28,9 +28,9 @@ export function Heatmap({ cells, by, job, stage }) {
   };
   const open = (number) => { if (number >= 0) go(`/jobs/${job}/tasks/${stage}/${cells.first + number}`); };
   const key = (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -at, End: total - 1 - at }[event.key];
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -total, End: total }[event.key];
     if (event.key === "Enter") open(at);
-    else if (step !== undefined) point(Math.max(0, Math.min(total - 1, (at < 0 ? 0 : at + step))));
+    else if (step !== undefined) point(at < 0 && event.key !== "End" ? 0 : Math.max(0, Math.min(total - 1, at + step)));
     else return;
     event.preventDefault();
   };

@@ -5,6 +5,7 @@ import { ask } from "./net.js";
 import { url } from "./router.js";
 
 const FOLLOW = 1000, LINES = 5000; // milliseconds between looks; lines that are kept
+const LOOKS = 8; // for the whole log of an attempt that has just ended, which its worker may still be storing
 const LEVELS = { debug: /\bDEBUG\b/, info: /\bINFO\b/, warning: /\bWARN(ING)?\b/, error: /\b(ERROR|CRITICAL|FATAL|Traceback)\b|^\w+(Error|Exception)\b/ };
 const ORDER = Object.keys(LEVELS);
 
@@ -60,14 +61,16 @@ function useLog(path, attempt, follow) {
   useEffect(() => { next.current = -1; keep({ lines: [], rest: "", whole: 0, cut: 0, error: null }); }, [path, attempt]);
   useEffect(() => {
     if (!attempt) return undefined;
-    let left = false, timer = 0;
+    let left = false, timer = 0, looks = 0;
     const look = async () => {
       try {
         const answer = await ask(url(path, { attempt, since: next.current < 0 ? "" : next.current, follow: follow ? 1 : "" }));
         if (left) return;
         if (answer.text || next.current < 0) keep((before) => added(before, answer));
         next.current = answer.next;
-        if (follow || answer.next < answer.size) timer = setTimeout(look, answer.next < answer.size ? 0 : FOLLOW);
+        looks += 1;
+        if (answer.next < answer.size) timer = setTimeout(look, 0);
+        else if (follow || (!answer.is_whole && looks < LOOKS)) timer = setTimeout(look, FOLLOW);
       } catch (error) {
         if (left) return;
         keep((before) => ({ ...before, error: error.message }));
