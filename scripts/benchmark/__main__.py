@@ -16,14 +16,17 @@ from typing import Any
 import click
 
 from benchmark import fingerprint, measure, report
-from benchmark.alone import ALONE, Setup
+from benchmark.alone import ALONE as ALONE_WITHOUT_PAGE
+from benchmark.alone import Setup
 from benchmark.contenders import Places
 from benchmark.corpus import Corpus
 from benchmark.scratch import Scratch
+from benchmark.web import web
 from benchmark.works import WORKS, Work
 
 ROOT = Path(__file__).parent.parent.parent
 HISTORY = "history.jsonl"
+ALONE = {**ALONE_WITHOUT_PAGE, "web": web}
 
 
 @click.command()

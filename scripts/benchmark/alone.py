@@ -56,7 +56,7 @@ class Setup:
         self.corpus = corpus
         self.seconds: dict[str, list[float]] = {}
         self._places = places
-        self._runs = runs
+        self.runs = runs
 
     def executable(self, job: str) -> str:
         """Return a job of `jobs/` with the native core, unpacked."""
@@ -72,7 +72,7 @@ class Setup:
     def in_turn(self, trials: Mapping[str, Trial]) -> dict[str, float]:
         """Run all trials in turn, several times; print and keep what each took, and return the medians in seconds."""
         taken: dict[str, list[float]] = {name: [] for name in trials}
-        for _ in range(self._runs):
+        for _ in range(self.runs):
             for name, trial in trials.items():
                 taken[name].append(self._run(trial))
         return {name: self.keep(name, seconds) for name, seconds in taken.items()}

@@ -42,18 +42,18 @@ export function Job({ job, tab, stage, index, session }) {
 }
 
 function Actions({ job, state }) {
-  const [asked, ask_for] = useState("");
+  const [asked, askFor] = useState("");
   const [said, say] = useState("");
   const run = async (name) => {
-    ask_for("");
+    askFor("");
     say("");
     try { await act(`/api/jobs/${job}/${name}`); say(`${ACTIONS[name].word}: done`); } catch (error) { say(error.message); }
   };
   return html`<div class="row">
     <span role="status" class="small">${said}</span>
     ${Object.entries(ACTIONS).filter(([, action]) => action.states.includes(state)).map(([name, action]) => html`
-      <button key=${name} class=${action.danger ? "danger" : ""} onClick=${() => (action.question ? ask_for(name) : run(name))}>${action.word}</button>`)}
-    ${asked && html`<${Confirm} question=${ACTIONS[asked].question} answer=${ACTIONS[asked].word} onYes=${() => run(asked)} onNo=${() => ask_for("")} />`}
+      <button key=${name} class=${action.danger ? "danger" : ""} onClick=${() => (action.question ? askFor(name) : run(name))}>${action.word}</button>`)}
+    ${asked && html`<${Confirm} question=${ACTIONS[asked].question} answer=${ACTIONS[asked].word} onYes=${() => run(asked)} onNo=${() => askFor("")} />`}
   </div>`;
 }
 

@@ -48,16 +48,16 @@ export function useLive(path) {
   return heard.path === path ? heard : { state: null, gone: null };
 }
 
-// Ask now, and again whenever `version` changes; keeps the last answer meanwhile.
-export function useAnswer(path, version = 0) {
+// Ask now, and again whenever `version` changes, keeping the last answer meanwhile; with `keepAny`, that of another path, too.
+export function useAnswer(path, version = 0, keepAny = false) {
   const [known, keep] = useState({ path: "", answer: null, error: null });
   useEffect(() => {
     let left = false;
     ask(path).then(
       (answer) => left || keep({ path, answer, error: null }),
-      (error) => left || keep((before) => ({ path, answer: before.path === path ? before.answer : null, error: error.message })),
+      (error) => left || keep((before) => ({ path, answer: before.path === path || keepAny ? before.answer : null, error: error.message })),
     );
     return () => { left = true; };
   }, [path, version]);
-  return known.path === path ? known : { answer: null, error: null };
+  return known.path === path || keepAny ? known : { answer: null, error: null };
 }

@@ -13,7 +13,7 @@ let timer = 0;
 
 export function Timeline({ job, heard }) {
   const { from = "", to = "" } = place.value.query;
-  const { answer, error } = useAnswer(url(`/api/jobs/${job}/timeline`, { from, to }), JSON.stringify(heard.stages) + heard.state);
+  const { answer, error } = useAnswer(url(`/api/jobs/${job}/timeline`, { from, to }), JSON.stringify(heard.stages) + heard.state, true);
   const [seen, see] = useState(null);
   if (!answer) return html`<${Waiting} error=${error} />`;
   const span = Math.max(0.001, answer.ended - answer.began);

@@ -11,10 +11,10 @@ export function Workers({ session }) {
   const [version, again] = useState(0);
   useEffect(() => { const timer = setInterval(() => again((before) => before + 1), AGAIN); return () => clearInterval(timer); }, []);
   const { answer, error } = useAnswer("/api/workers", version);
-  const [asked, ask_for] = useState("");
+  const [asked, askFor] = useState("");
   const [said, say] = useState("");
   const drain = async (worker) => {
-    ask_for("");
+    askFor("");
     try { await act(`/api/workers/${worker}/drain`); say(`${worker} is asked to drain; it hears of it within its lease`); } catch (problem) { say(problem.message); }
   };
   return html`<h1>Workers</h1><p role="status" class="small">${said}</p>
@@ -31,11 +31,11 @@ export function Workers({ session }) {
             <td class="number">${count(worker.done)}</td><td class="number">${count(worker.failed)}</td><td class="number nowrap">${worker.memory_bytes ? size(worker.memory_bytes) : "–"}</td>
             <td>${worker.offers.platform}<div class="small soft">${(worker.offers.pythons || []).join(" ")}</div></td><td>${worker.version}<div class="small soft">${worker.plugins.join(", ")}</div></td>
             <td class="nowrap">${moment(worker.started_seconds)}</td><td class="nowrap">${moment(worker.beat_seconds)}</td>
-            ${!session.read_only && html`<td><button disabled=${worker.draining} onClick=${() => ask_for(worker.worker)}>Drain</button></td>`}</tr>`)}</tbody>
+            ${!session.read_only && html`<td><button disabled=${worker.draining} onClick=${() => askFor(worker.worker)}>Drain</button></td>`}</tr>`)}</tbody>
         </table><//>
         <p class="soft small">Who is listed holds its lease. Counts are written once a minute, or with another change.</p>`}
     </section>
-    ${asked && html`<${Confirm} question=${`Drain ${asked}? It finishes the tasks in hand, and leaves.`} answer="Drain" onYes=${() => drain(asked)} onNo=${() => ask_for("")} />`}`;
+    ${asked && html`<${Confirm} question=${`Drain ${asked}? It finishes the tasks in hand, and leaves.`} answer="Drain" onYes=${() => drain(asked)} onNo=${() => askFor("")} />`}`;
 }
 
 function Running({ task }) {
