@@ -34,6 +34,13 @@ def with_attempt(record: TaskRecord, outcome: str, error: Mapping[str, Any] | No
     return [*record.history, entry][-ATTEMPTS_KEPT_MAX:]
 
 
+def with_backup(record: TaskRecord, backup: TaskRecord | None) -> list[dict[str, Any]]:
+    """Return the record's history with a backup that was overtaken by the attempt that the record tells of."""
+    if backup is None:
+        return record.history
+    return [*record.history, with_attempt(backup, OVERTAKEN)[-1]][-ATTEMPTS_KEPT_MAX:]
+
+
 def last_frame(error: Mapping[str, Any]) -> str:
     """Return the user's innermost frame of an error, such as "wordcount.py:12 in mapper"; "" where it has none."""
     frames = _FRAME.findall(str(error.get("traceback", "")))

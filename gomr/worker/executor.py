@@ -4,7 +4,7 @@ import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from gomr.model import DoneRecord
+from gomr.model import DoneRecord, TaskRecord
 from gomr.scheduling.claims import Bid, Claim
 
 
@@ -12,13 +12,14 @@ from gomr.scheduling.claims import Bid, Claim
 class Running:
     """A task in hand: set `stop` to end it; `give_back` says whether it is to be given back.
 
-    `bid` is for the task that its commit claims along.
+    `bid` is for the task that its commit claims along; `backup` is the record of the task's backup, where one was seen.
     """
 
     claim: Claim
     stop: threading.Event = field(default_factory=threading.Event)
     give_back: bool = False
     bid: Bid | None = None
+    backup: TaskRecord | None = None
 
 
 class Executor(ABC):

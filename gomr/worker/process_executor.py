@@ -25,6 +25,7 @@ from gomr.plugins import Plugins
 from gomr.scheduling import keys
 from gomr.scheduling.claims import Claim
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.history import with_backup
 from gomr.scheduling.stages import with_tail
 from gomr.worker import fetch
 from gomr.worker.executables import Executables
@@ -125,7 +126,7 @@ class ProcessExecutor(Executor):
             started_seconds=round(started_seconds, 3),
             wait_seconds=round(began - fetched, 4),
             backup=claim.record.backup,
-            history=claim.record.history,
+            history=with_backup(claim.record, running.backup),
         )
 
     @contextlib.contextmanager

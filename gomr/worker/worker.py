@@ -14,7 +14,7 @@ from gomr.executables import offers
 from gomr.job.linux import hide_memory
 from gomr.job.version import VERSION
 from gomr.logs import bound, log
-from gomr.model import JobHead, WorkerRecord
+from gomr.model import JobHead, TaskRecord, WorkerRecord
 from gomr.scheduling import keys
 from gomr.scheduling.attempts import give_back
 from gomr.scheduling.claims import Bid, Claim, Claims
@@ -31,7 +31,7 @@ REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials 
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 AHEAD_SECONDS = 0.1  # between looks whether plenty of tasks are open, which ask nobody
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
-CHECKED_MAX = 50  # tasks in hand that one transaction asks for: etcd allows 128 operations
+CHECKED_MAX = 33  # tasks in hand that one transaction asks for: three keys each, and a transaction holds 101 operations
 LOOKS_PER_SECOND = 500  # of all idle slots of a cluster together: with thousands of them, each looks less often
 WAKES_PER_SECOND = 2000  # of all slots together, when the queue changes
 VITALS_SECONDS = 60.0  # between records that only say how many attempts this worker has ended, and when
@@ -299,10 +299,16 @@ class Worker:
             running = [task for nonce, task in self._running.items() if nonce in nonces]
         for first in range(0, len(running), CHECKED_MAX):
             tasks = running[first : first + CHECKED_MAX]
-            fences = [(task.claim.key, keys.stage(task.claim.at.job, task.claim.at.stage)) for task in tasks]
-            answer = self._cluster.transact((), [Range(key) for pair in fences for key in pair])
+            looked = [
+                (task.claim.key, keys.stage(task.claim.at.job, task.claim.at.stage), task.claim.backup_key)
+                for task in tasks
+            ]
+            answer = self._cluster.transact((), [Range(key) for group in looked for key in group])
             revision = revision or answer.revision
-            for task, own, stage in zip(tasks, answer.found[::2], answer.found[1::2], strict=True):
+            for task, *found in zip(tasks, answer.found[::3], answer.found[1::3], answer.found[2::3], strict=True):
+                own, stage, backup = found
+                if backup.items and not task.claim.record.backup:
+                    task.backup = TaskRecord.from_json(backup.items[0].value)
                 revisions = [item.revision for item in (*own.items, *stage.items)]
                 if revisions != [task.claim.revision, task.claim.at.revision]:
                     task.stop.set()

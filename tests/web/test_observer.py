@@ -1,5 +1,6 @@
 """What is made of records for people: gaps, quantiles, error groups, rows of a time line."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from gomr.observer.gaps import RANGES_MAX, gaps
 from gomr.observer.statistics import BUCKETS, plot, quantiles, stragglers
 from gomr.observer.timeline import Bar, bars_of, lay_out, window
 from gomr.observer.trace import trace_events
-from gomr.scheduling.history import ATTEMPTS_KEPT_MAX, FAILED, LOST, with_attempt
+from gomr.scheduling.history import ATTEMPTS_KEPT_MAX, FAILED, LOST, OVERTAKEN, with_attempt, with_backup
 
 TOTAL = 60
 
@@ -125,3 +126,16 @@ def test_lost_and_overtaken_attempts_are_bars() -> None:
     trace = trace_events(bars)
     assert {event["ph"] for event in trace["traceEvents"]} == {"M", "X"}
     assert max(event["ts"] + event["dur"] for event in trace["traceEvents"] if event["ph"] == "X") == 6_000_000
+
+
+def test_a_backup_that_lost_is_told_of() -> None:
+    own = TaskRecord(
+        "run", 2, "w1", "n", started_seconds=5.0, history=with_attempt(TaskRecord("run", 1, "w0", "m"), LOST)
+    )
+    backup = replace(own, worker="w2", backup=True, started_seconds=9.0, history=with_attempt(own, OVERTAKEN))
+    assert with_backup(own, None) == own.history
+    told = with_backup(own, backup)
+    assert [(entry["attempt"], entry["worker"], entry["outcome"]) for entry in told] == [
+        ("1", "w0", "lost"),
+        ("2-backup", "w2", "overtaken"),
+    ]
