@@ -63,6 +63,8 @@ def done(claim: Claim, size: int = 10) -> DoneRecord:
         run_seconds=0.0,
         write_seconds=0.0,
         counters={"seen": 1},
+        history=claim.record.history,
+        started_seconds=claim.record.started_seconds,
     )
 
 

@@ -40,9 +40,7 @@ class JobsWatch:
             for item in answer.items:
                 self._revisions[job] = item.revision
                 self.heads[job] = _head(item.value)
-        self.workers = {
-            item.key.removeprefix(keys.WORKERS): WorkerRecord.from_json(item.value) for item in workers.items
-        }
+        self.workers = {item.key.removeprefix(keys.WORKERS): _worker(item.value) for item in workers.items}
 
     def find(self, state: str = "", text: str = "") -> list[str]:
         """Return the ids of the jobs in a state whose id, name or digest holds a text, the newest first."""
@@ -91,6 +89,13 @@ class JobsWatch:
                     self._watched.pop(watch.job, None)  # removed since, or of a newer gomr: the list leaves it out
                 at += len(ranges)
             watches = again
+
+
+def _worker(value: bytes) -> WorkerRecord:
+    try:
+        return WorkerRecord.from_json(value)
+    except GomrError:
+        return WorkerRecord(DAMAGED, 0, 0, "", 0.0, {})
 
 
 def _head(value: bytes) -> JobHead:

@@ -15,6 +15,7 @@ from gomr.observer.facts import DEAD, PENDING, TaskFacts, finished, finished_in,
 from gomr.observer.gaps import gaps
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.history import failed_attempts
 
 CHUNKS_PER_LOOK = 16  # chunk records that a look reads for statistics: a job of any size is seen at once, in part
 FACTS_MAX = 200_000  # tasks of one stage that are remembered: some 100 MB
@@ -91,15 +92,16 @@ class StageWatch:
         return median(middles) if middles else 0.0
 
     def totals(self) -> dict[str, Any]:
-        """Return the sums over all done tasks: records_in, records_out, bytes_in, bytes_out, retries, requests."""
+        """Return sums over all done tasks: records_in, records_out, bytes_in, bytes_out, failed_attempts, requests."""
         names = ("records_in", "records_out", "bytes_in", "bytes_out")
         sums: dict[str, Any] = {name: sum(getattr(task, name) for task in self._done.values()) for name in names}
-        sums["retries"] = sum(len(task.history) for task in (*self._done.values(), *self._flight.values()))
+        begun = (*self._done.values(), *self._flight.values())
+        sums["failed_attempts"] = sum(failed_attempts(task.history) for task in begun)
         requests: Counter[str] = Counter()
         for task in self._done.values():
             requests.update(task.requests)
         for chunk in self.folded.values():
-            for name in (*names, "retries"):
+            for name in (*names, "failed_attempts"):
                 sums[name] += chunk.get(name, 0)
             requests.update(chunk.get("requests", {}))
         return {**sums, "requests": requests}

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gomr.model import TaskRecord
@@ -39,6 +39,11 @@ def with_backup(record: TaskRecord, backup: TaskRecord | None) -> list[dict[str,
     if backup is None:
         return record.history
     return [*record.history, with_attempt(backup, OVERTAKEN)[-1]][-ATTEMPTS_KEPT_MAX:]
+
+
+def failed_attempts(history: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many of a task's earlier attempts failed, or were lost with their worker."""
+    return sum(entry["outcome"] in (FAILED, LOST) for entry in history)
 
 
 def last_frame(error: Mapping[str, Any]) -> str:

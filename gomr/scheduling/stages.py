@@ -14,6 +14,7 @@ from gomr.errors import GomrError
 from gomr.model import CLOSED, DONE, OPEN, REDUCE_STAGE, DoneRecord, JobHead, StageRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
+from gomr.scheduling.history import failed_attempts
 
 CHUNK_SIZE_MIN, CHUNK_SIZE_MAX = 8, 256
 TAIL_BYTES = 8  # an object whose block offsets did not fit the done record ends with them, and their length
@@ -89,7 +90,7 @@ def _summary(done: list[DoneRecord]) -> dict[str, Any]:
         "records_out": sum(task.records_out for task in done),
         "bytes_in": sum(task.bytes_in for task in done),
         "bytes_out": sum(task.size for task in done),
-        "retries": sum(task.failures + task.losses for task in done),
+        "failed_attempts": sum(failed_attempts(task.history) for task in done),
         "requests": requests,
     }
 

@@ -4,12 +4,12 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -19,10 +19,11 @@ from starlette.staticfiles import StaticFiles
 
 from gomr import results
 from gomr.client import Client
-from gomr.errors import ConfigurationError, CoordinatorError, Denied, GomrError, NotFoundError, StorageError, UsageError
+from gomr.errors import ConfigurationError, CoordinatorError, GomrError, NotFoundError, StorageError, UsageError
 from gomr.model import RUNNING
 from gomr.urls import parse
 from gomr.web import metrics
+from gomr.web.answers import Ask, answered, checked_job, download, job_of, number, refused, seconds, task_name
 from gomr.web.guard import Access, Guard
 from gomr.web.logs import LEVELS, Logs
 from gomr.web.report import report
@@ -36,8 +37,6 @@ PREVIEW_BYTES = 64 * 1024
 LOOKBACK_SECONDS = 86400.0  # of a log sink
 ACTIONS = ("cancel", "pause", "resume", "rerun")
 GZIP_BYTES_MIN = 1024
-
-Ask = Callable[[Request], Any]
 
 
 class Pages:
@@ -56,7 +55,7 @@ class Pages:
         job, task = "/api/jobs/{job}", "/api/jobs/{job}/tasks/{stage}/{index:int}"
         asked: list[tuple[str, Ask]] = [
             ("/api/jobs", self._jobs),
-            (job, lambda request: self._view.job(request.path_params["job"])),
+            (job, lambda request: self._view.job(job_of(request))),
             (f"{job}/cells/{{stage}}", self._cells),
             (f"{job}/tasks/{{stage}}", self._tasks),
             (task, self._task),
@@ -90,53 +89,53 @@ class Pages:
 
     def _jobs(self, request: Request) -> Any:
         asked = request.query_params
-        first, count = _number(request, "first", 0), _number(request, "count", 50, JOBS_MAX)
+        first, count = number(request, "first", 0), number(request, "count", 50, JOBS_MAX)
         return self._view.jobs(asked.get("state", ""), asked.get("q", ""), first, count)
 
     def _cells(self, request: Request) -> Any:
-        first, count = _number(request, "first", 0), _number(request, "count", CELLS_MAX, CELLS_MAX)
-        return self._view.cells(request.path_params["job"], request.path_params["stage"], first, count)
+        first, count = number(request, "first", 0), number(request, "count", CELLS_MAX, CELLS_MAX)
+        return self._view.cells(job_of(request), request.path_params["stage"], first, count)
 
     def _tasks(self, request: Request) -> Any:
         asked = request.query_params
-        first, count = _number(request, "first", 0), _number(request, "count", 50, TASKS_MAX)
-        job, stage = request.path_params["job"], request.path_params["stage"]
+        first, count = number(request, "first", 0), number(request, "count", 50, TASKS_MAX)
+        job, stage = job_of(request), request.path_params["stage"]
         return self._view.tasks(job, stage, asked.get("state", ""), asked.get("sort", ""), first, count)
 
     def _task(self, request: Request) -> Any:
-        job, stage, index = (request.path_params[name] for name in ("job", "stage", "index"))
+        job, stage, index = job_of(request), request.path_params["stage"], request.path_params["index"]
         found = self._view.task(job, stage, index)
         return {**found, "logs": self._logs.attempts(job, f"{stage}/{index}")}
 
     def _log(self, request: Request) -> Any:
         asked = request.query_params
-        since = -1 if "since" not in asked else _number(request, "since", 0)
+        since = -1 if "since" not in asked else number(request, "since", 0)
         attempt, follow = asked.get("attempt", "1"), asked.get("follow") == "1"
-        return self._logs.read(request.path_params["job"], _task_name(request), attempt, since, follow=follow)
+        return self._logs.read(job_of(request), task_name(request), attempt, since, follow=follow)
 
     def _timeline(self, request: Request) -> Any:
-        return self._view.timeline(request.path_params["job"], _seconds(request, "from"), _seconds(request, "to"))
+        return self._view.timeline(job_of(request), seconds(request, "from"), seconds(request, "to"))
 
     def _search(self, request: Request) -> Any:
         asked = request.query_params
         level = asked.get("level", "")
         if level and level not in LEVELS:
             raise UsageError(f"level={level}: it is one of {', '.join(LEVELS)}")
-        job = request.path_params["job"]
+        job = job_of(request)
         return self._logs.search(job, asked.get("q", ""), level, asked.get("task", ""), asked.get("cursor", ""))
 
     def _events(self, request: Request) -> Any:
         asked = request.query_params
-        since = _seconds(request, "since") or LOOKBACK_SECONDS
+        since = seconds(request, "since") or LOOKBACK_SECONDS
         sink = asked.get("sink", "loggly")
         configured = [parse(url).scheme for url in self._client.config.items("logs") or []]
         if sink not in configured:
             raise ConfigurationError(f"{sink} is not among the log sinks of this page: {', '.join(configured)}")
-        return self._logs.events(request.path_params["job"], asked.get("task", ""), sink, since)
+        return self._logs.events(job_of(request), asked.get("task", ""), sink, since)
 
     def _result(self, request: Request) -> Any:
-        parts = results.parts(self._client.cluster, request.path_params["job"])
-        shown = _number(request, "preview", 0)
+        parts = results.parts(self._client.cluster, job_of(request))
+        shown = number(request, "preview", 0)
         preview = ""
         if shown < len(parts):
             data = self._client.cluster.storage.read(parts[shown].key, 0, min(PREVIEW_BYTES, parts[shown].size))
@@ -150,10 +149,10 @@ class Pages:
         }
 
     def _act(self, request: Request) -> Any:
-        job, action = request.path_params["job"], request.path_params["action"]
+        job, action = job_of(request), request.path_params["action"]
         if action not in ACTIONS:
             raise NotFoundError(f"there is no action {action!r}; there are {', '.join(ACTIONS)}")
-        state = getattr(self._client, action)(self._client.find(job))
+        state = getattr(self._client, action)(job)
         self._view.forget(job)
         return {"job": job, "action": action, "state": state}
 
@@ -164,15 +163,12 @@ class Pages:
     async def _stream(self, request: Request) -> Response:
         if self._channels.listeners >= STREAMS_MAX:
             return JSONResponse({"error": f"{STREAMS_MAX} streams are open already"}, 503)
-        job = request.query_params.get("job", "")
-        if job:
+        if "job" in request.query_params:
+            job = checked_job(request.query_params["job"])
             channel = self._channels.get(f"job {job}", lambda: self._view.job(job))
         else:
             state, text = request.query_params.get("state", ""), request.query_params.get("q", "")
-            try:
-                first = _number(request, "first", 0)
-            except UsageError as error:
-                return refused(error)
+            first = number(request, "first", 0)
             name = f"jobs {state} {text} {first}"
             channel = self._channels.get(name, lambda: self._view.jobs(state, text, first))
         return StreamingResponse(
@@ -182,30 +178,30 @@ class Pages:
         )
 
     async def _trace(self, request: Request) -> Response:
-        job = request.path_params["job"]
-        return await _download(
+        job = job_of(request)
+        return await download(
             lambda: iter([json.dumps(self._view.trace(job)).encode()]), f"{job}.trace.json", "application/json"
         )
 
     async def _report(self, request: Request) -> Response:
-        job = request.path_params["job"]
-        return await _download(lambda: iter([report(*self._view.everything(job)).encode()]), f"{job}.html", "text/html")
+        job = job_of(request)
+        return await download(lambda: iter([report(*self._view.everything(job)).encode()]), f"{job}.html", "text/html")
 
     async def _part(self, request: Request) -> Response:
-        job, number = request.path_params["job"], request.path_params["part"]
+        job, part = job_of(request), request.path_params["part"]
 
         def begin() -> Iterator[bytes]:
             parts = results.parts(self._client.cluster, job)
-            if number >= len(parts):
+            if part >= len(parts):
                 raise NotFoundError(f"the result of {job} has {len(parts)} parts")
-            return results.read_part(self._client.cluster, parts[number])
+            return results.read_part(self._client.cluster, parts[part])
 
-        return await _download(begin, f"{job}-{number}", "application/octet-stream")
+        return await download(begin, f"{job}-{part}", "application/octet-stream")
 
     async def _whole_log(self, request: Request) -> Response:
-        job, attempt, task = request.path_params["job"], request.path_params["attempt"], _task_name(request)
+        job, attempt, task = job_of(request), request.path_params["attempt"], task_name(request)
         name = f"{job}-{task.replace('/', '-')}-{attempt}.log"
-        return await _download(lambda: self._logs.download(job, task, attempt), name, "text/plain; charset=utf-8")
+        return await download(lambda: self._logs.download(job, task, attempt), name, "text/plain; charset=utf-8")
 
     async def _metrics(self, _request: Request) -> Response:
         def ask() -> str:
@@ -224,7 +220,7 @@ def make_app(client: Client, access: Access) -> Starlette:
     policy = _policy(page)
 
     async def index(_request: Request) -> Response:
-        return HTMLResponse(page, headers={"cache-control": "no-cache"})
+        return HTMLResponse(page)
 
     static = Mount("/static", StaticFiles(packages=[("gomr.web", "static")]))
     pages = Pages(client, access)
@@ -235,76 +231,12 @@ def make_app(client: Client, access: Access) -> Starlette:
             Middleware(Guard, access=access, policy=policy),
             Middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN),
         ],
+        exception_handlers=dict.fromkeys((GomrError, CoordinatorError, StorageError, OSError), refused),
     )
-
-
-def answered(ask: Ask) -> Callable[[Request], Awaitable[Response]]:
-    """Make a handler of a function that answers with JSON types, and may wait: it runs in a thread."""
-
-    async def handler(request: Request) -> Response:
-        try:
-            return JSONResponse(await run_in_threadpool(ask, request), headers={"cache-control": "no-store"})
-        except (GomrError, CoordinatorError, StorageError, OSError) as error:
-            return refused(error)
-
-    return handler
-
-
-def refused(error: Exception) -> Response:
-    """Return the answer that tells of an error."""
-    statuses: list[tuple[tuple[type[Exception], ...], int]] = [
-        ((NotFoundError,), 404),
-        ((UsageError, ConfigurationError), 400),
-        ((Denied,), 403),
-    ]
-    status = next((status for kinds, status in statuses if isinstance(error, kinds)), 503)
-    if isinstance(error, GomrError) and status == 503 and error.exit_status in (1, 6):
-        status = 409  # the job failed or was cancelled: it has no result
-    return JSONResponse({"error": str(error)}, status)
 
 
 async def _nothing(request: Request) -> Response:
     return JSONResponse({"error": f"there is nothing at {request.url.path}; see /api/openapi.json"}, 404)
-
-
-async def _download(begin: Callable[[], Iterator[bytes]], name: str, kind: str) -> Response:
-    """Answer with a file: what goes wrong before its first byte is an error, afterwards the connection breaks off."""
-    try:
-        pieces = await run_in_threadpool(begin)
-        first = await run_in_threadpool(next, pieces, b"")
-    except (GomrError, CoordinatorError, StorageError, OSError) as error:
-        return refused(error)
-
-    async def body() -> AsyncIterator[bytes]:
-        yield first
-        async for piece in iterate_in_threadpool(pieces):
-            yield piece
-
-    headers = {"content-disposition": f'attachment; filename="{re.sub(r"[^A-Za-z0-9._-]", "_", name)}"'}
-    return StreamingResponse(body(), media_type=kind, headers=headers)
-
-
-def _task_name(request: Request) -> str:
-    return f"{request.path_params['stage']}/{request.path_params['index']}"
-
-
-def _number(request: Request, name: str, default: int, most: int = 10**9) -> int:
-    text = request.query_params.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit()):
-        raise UsageError(f"{name}={text}: it is a number")
-    return min(int(text[:12]), most)
-
-
-def _seconds(request: Request, name: str) -> float | None:
-    text = request.query_params.get(name, "")
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"{name}={text}: it is a number of seconds") from None
 
 
 def _static(name: str) -> str:

@@ -63,7 +63,10 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *self._headers]}
+                headers = [*message["headers"], *self._headers]
+                if all(name.lower() != b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-cache"))  # a newer gomr's page is not to meet older modules
+                message = {**message, "headers": headers}
             await send(message)
 
         request = HTTPConnection(scope)

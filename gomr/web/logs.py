@@ -25,6 +25,7 @@ FOLLOWED_MAX = 100  # jobs that are followed at a time
 
 LEVELS = ("debug", "info", "warning", "error")
 _LEVEL = re.compile(r"\b(DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL|Traceback)\b|^\w+(?:Error|Exception)\b")
+_TASK = re.compile(r"(\d+-(?:map|reduce))/(\d{1,9})", re.ASCII)
 _NAMES = {"WARN": "warning", "CRITICAL": "error", "FATAL": "error", "Traceback": "error"}
 
 
@@ -175,10 +176,10 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _parsed(task: str) -> tuple[str, int]:
-    stage, _, index = task.partition("/")
-    if not index.isdigit():
-        raise NotFoundError(f"{task!r} is not a task, such as 1-map/3")
-    return stage, int(index)
+    found = _TASK.fullmatch(task)
+    if not found:  # it becomes part of a key
+        raise NotFoundError(f"{task[:80]!r} is not a task, such as 1-map/3")
+    return found[1], int(found[2])
 
 
 def _start(info: ObjectInfo) -> int:

@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from gomr.errors import CoordinatorError, GomrError, NotFoundError, StorageError
 
 TICK_SECONDS = 1.0
@@ -63,7 +65,7 @@ class Channel:
     async def _answer(self) -> tuple[str, Any]:
         """Ask once; return the kind of frame and what it holds."""
         if self._asked is None:
-            self._asked = asyncio.ensure_future(asyncio.to_thread(self._ask))
+            self._asked = asyncio.ensure_future(run_in_threadpool(self._ask))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await asyncio.shield(self._asked)

@@ -109,6 +109,12 @@ def test_bad_questions_are_answered_in_words(gomr: Gomr, http: httpx.Client) -> 
         (f"/api/jobs/{job}/events?sink=nothing", 400),
         (f"/api/jobs/{job}/result/5", 404),
         ("/api/nothing", 404),
+        ("/api/jobs/..%2f..", 404),
+        ("/api/stream?job=x", 404),
+        ("/api/stream?first=x", 400),
+        (f"/api/jobs/{job}/logs?task=../3", 404),
+        (f"/api/jobs/{job}/tasks/%2e%2e/0/log", 404),
+        (f"/api/jobs/{job}/tasks/1-map/0/log/%2e%2e", 403),
     ):
         answer = http.get(base + path)
         assert answer.status_code == status, path
@@ -240,3 +246,14 @@ def test_top_shows_live_jobs_and_workers(gomr: Gomr, tmp_path: Path) -> None:
     facts = json.loads(gomr("top", "--json").stdout)
     assert [item["job"] for item in facts["jobs"]] == [job]
     assert facts["workers"] == []
+
+
+def test_events_of_a_log_sink(gomr: Gomr, http: httpx.Client) -> None:
+    gomr.environment["GOMR_LOGS"] = f"shelf://{gomr.folder}/events.db"
+    gomr.environment["GOMR_LOG_LEVEL"] = "info"
+    job = ran(gomr, ["one", "two"])
+    base = serve(gomr).base
+    assert http.get(f"{base}/api/session").json()["sinks"] == ["shelf"]
+    events = http.get(f"{base}/api/jobs/{job}/events", params={"sink": "shelf", "task": "1-map/1"}).json()["events"]
+    assert {event["task"] for event in events} == {1}
+    assert any("behind the gate" in event.get("line", "") for event in events)

@@ -23,7 +23,10 @@ export function useTheme() {
     const next = () => change((before) => before + 1);
     addEventListener("gomr-theme", next);
     dark.addEventListener("change", next);
-    return () => { removeEventListener("gomr-theme", next); dark.removeEventListener("change", next); };
+    return () => {
+      removeEventListener("gomr-theme", next);
+      dark.removeEventListener("change", next);
+    };
   }, []);
   return version;
 }

@@ -4,16 +4,31 @@ import { colours, useTheme, useWidth } from "./colours.js";
 import { seconds } from "./format.js";
 import { go } from "./router.js";
 
-const ROW = 22, AXIS = 24, GUTTER = 150, GUTTER_NARROW = 64, ROWS_SHOWN = 30;
+const ROW = 22,
+  AXIS = 24,
+  GUTTER = 150,
+  GUTTER_NARROW = 64,
+  ROWS_SHOWN = 30;
 const NAMES = ["fetch", "run", "write", "bad", "off", "empty", "backup", "soft", "line", "text", "panel", "done"];
 
 export function Gantt({ job, answer, view, onLook }) {
-  const holder = useRef(null), canvas = useRef(null), dragged = useRef(null);
-  const width = useWidth(holder), theme = useTheme();
+  const holder = useRef(null),
+    canvas = useRef(null),
+    dragged = useRef(null);
+  const width = useWidth(holder),
+    theme = useTheme();
   const [at, point] = useState(-1);
   const gutter = width < 600 ? GUTTER_NARROW : GUTTER;
-  const plane = { gutter, width: Math.max(1, width - gutter), began: answer.began, start: view[0], span: Math.max(0.001, view[1] - view[0]) };
-  useLayoutEffect(() => { if (width) draw(canvas.current, answer, plane, width, at); }, [answer, width, theme, at, view[0], view[1]]);
+  const plane = {
+    gutter,
+    width: Math.max(1, width - gutter),
+    began: answer.began,
+    start: view[0],
+    span: Math.max(0.001, view[1] - view[0]),
+  };
+  useLayoutEffect(() => {
+    if (width) draw(canvas.current, answer, plane, width, at);
+  }, [answer, width, theme, at, view[0], view[1]]);
 
   const moment = (x) => view[0] + ((x - gutter) / plane.width) * plane.span;
   const zoom = (around, factor) => onLook(around - (around - view[0]) * factor, around + (view[1] - around) * factor);
@@ -28,48 +43,90 @@ export function Gantt({ job, answer, view, onLook }) {
     return () => canvas.current?.removeEventListener("wheel", wheel);
   });
   const under = (event) => {
-    const box = canvas.current.getBoundingClientRect(), row = Math.floor((event.clientY - box.top - AXIS) / ROW), when = answer.began + moment(event.clientX - box.left);
+    const box = canvas.current.getBoundingClientRect(),
+      row = Math.floor((event.clientY - box.top - AXIS) / ROW),
+      when = answer.began + moment(event.clientX - box.left);
     const slack = (2 / plane.width) * plane.span;
     return answer.bars.findIndex((bar) => bar[0] === row && bar[5] - slack <= when && bar[6] + slack >= when);
   };
-  const open = (number) => { const bar = answer.bars[number]; if (bar) go(`/jobs/${job}/tasks/${bar[1]}/${bar[2]}`); };
+  const open = (number) => {
+    const bar = answer.bars[number];
+    if (bar) go(`/jobs/${job}/tasks/${bar[1]}/${bar[2]}`);
+  };
   const move = (event) => {
-    if (!dragged.current) { point(under(event)); return; }
+    if (!dragged.current) {
+      point(under(event));
+      return;
+    }
     const share = (dragged.current.x - event.clientX) / plane.width;
     dragged.current.far ||= Math.abs(dragged.current.x - event.clientX) > 3;
-    if (dragged.current.far) onLook(dragged.current.view[0] + share * plane.span, dragged.current.view[1] + share * plane.span);
+    if (dragged.current.far)
+      onLook(dragged.current.view[0] + share * plane.span, dragged.current.view[1] + share * plane.span);
   };
-  const drop = (event) => { if (dragged.current && !dragged.current.far) open(under(event)); dragged.current = null; };
+  const drop = (event) => {
+    if (dragged.current && !dragged.current.far) open(under(event));
+    dragged.current = null;
+  };
   const key = (event) => {
     const middle = (view[0] + view[1]) / 2;
     const acts = {
-      "+": () => zoom(middle, 0.5), "=": () => zoom(middle, 0.5), "-": () => zoom(middle, 2), 0: () => onLook(0, answer.ended - answer.began),
-      ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), ArrowDown: () => point(Math.min(answer.bars.length - 1, at + 1)), ArrowUp: () => point(Math.max(0, at - 1)), Enter: () => open(at),
+      "+": () => zoom(middle, 0.5),
+      "=": () => zoom(middle, 0.5),
+      "-": () => zoom(middle, 2),
+      0: () => onLook(0, answer.ended - answer.began),
+      ArrowLeft: () => pan(-0.2),
+      ArrowRight: () => pan(0.2),
+      ArrowDown: () => point(Math.min(answer.bars.length - 1, at + 1)),
+      ArrowUp: () => point(Math.max(0, at - 1)),
+      Enter: () => open(at),
     };
     if (!acts[event.key]) return;
     acts[event.key]();
     event.preventDefault();
   };
   const bar = answer.bars[at];
-  return html`<div class="scroll" style=${{ maxHeight: `${ROWS_SHOWN * ROW + AXIS}px`, overflowY: "auto" }}><div ref=${holder} class="canvas">
-      <canvas ref=${canvas} tabindex="0" role="application" aria-label=${`Time line of ${answer.bars.length} attempts in ${answer.rows.length} rows; plus and minus zoom, left and right pan, up and down walk through attempts, Enter opens one`} aria-describedby="bar"
-        onMouseMove=${move} onMouseLeave=${() => { point(-1); dragged.current = null; }} onMouseDown=${(event) => { dragged.current = { x: event.clientX, view: [...view], far: false }; }} onMouseUp=${drop} onKeyDown=${key}></canvas>
-    </div></div>
-    <p class="readout" id="bar" role="status">${bar ? said(bar, answer) : `${seconds(view[0])} to ${seconds(view[1])} after the submit`}</p>`;
+  return html`<div class="scroll" style=${{ maxHeight: `${ROWS_SHOWN * ROW + AXIS}px`, overflowY: "auto" }}>
+      <div ref=${holder} class="canvas">
+        <canvas
+          ref=${canvas}
+          tabindex="0"
+          role="application"
+          aria-label=${`Time line of ${answer.bars.length} attempts in ${answer.rows.length} rows; plus and minus zoom, left and right pan, up and down walk through attempts, Enter opens one`}
+          aria-describedby="bar"
+          onMouseMove=${move}
+          onMouseLeave=${() => {
+            point(-1);
+            dragged.current = null;
+          }}
+          onMouseDown=${(event) => {
+            dragged.current = { x: event.clientX, view: [...view], far: false };
+          }}
+          onMouseUp=${drop}
+          onKeyDown=${key}
+        ></canvas>
+      </div>
+    </div>
+    <p class="readout" id="bar" role="status">
+      ${bar ? said(bar, answer) : `${seconds(view[0])} to ${seconds(view[1])} after the submit`}
+    </p>`;
 }
 
 function said([row, stage, index, attempt, outcome, started, ended, fetch, wait, run, write], answer) {
-  const phases = run ? `: fetch ${seconds(fetch)}, wait ${seconds(wait)}, run ${seconds(run)}, upload ${seconds(write)}` : "";
+  const phases = run
+    ? `: fetch ${seconds(fetch)}, wait ${seconds(wait)}, run ${seconds(run)}, upload ${seconds(write)}`
+    : "";
   return `${stage}/${index} attempt ${attempt}, ${outcome === "run" ? "running" : outcome}, ${seconds(ended - started)}${phases}, on ${answer.rows[row]}`;
 }
 
 function draw(canvas, answer, plane, width, at) {
-  const ratio = devicePixelRatio || 1, height = AXIS + Math.max(1, answer.rows.length) * ROW;
+  const ratio = devicePixelRatio || 1,
+    height = AXIS + Math.max(1, answer.rows.length) * ROW;
   canvas.width = width * ratio;
   canvas.height = height * ratio;
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
-  const paint = canvas.getContext("2d"), found = colours(NAMES);
+  const paint = canvas.getContext("2d"),
+    found = colours(NAMES);
   paint.scale(ratio, ratio);
   paint.font = "12px system-ui";
   paint.textBaseline = "middle";
@@ -84,7 +141,8 @@ function draw(canvas, answer, plane, width, at) {
 }
 
 function axis(paint, plane, found, height, width) {
-  const rough = plane.span / Math.max(2, Math.floor(plane.width / 110)), power = 10 ** Math.floor(Math.log10(rough));
+  const rough = plane.span / Math.max(2, Math.floor(plane.width / 110)),
+    power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * power).find((value) => value >= rough);
   for (let when = Math.ceil(plane.start / step) * step; when <= plane.start + plane.span; when += step) {
     const x = plane.gutter + ((when - plane.start) / plane.span) * plane.width;
@@ -112,10 +170,16 @@ function rows(paint, plane, found, names, width) {
 
 function attempt(paint, plane, found, [row, , , name, outcome, started, ended, fetch, wait, run, write], chosen) {
   const x = (when) => plane.gutter + ((when - plane.began - plane.start) / plane.span) * plane.width;
-  const y = AXIS + row * ROW + 3, tall = ROW - 6;
+  const y = AXIS + row * ROW + 3,
+    tall = ROW - 6;
   const piece = (from, to, colour, thin = false) => {
     paint.fillStyle = colour;
-    paint.fillRect(x(from), thin ? y + tall / 3 : y, Math.max(1, x(to) - x(from) - (to === ended ? 1 : 0)), thin ? tall / 3 : tall);
+    paint.fillRect(
+      x(from),
+      thin ? y + tall / 3 : y,
+      Math.max(1, x(to) - x(from) - (to === ended ? 1 : 0)),
+      thin ? tall / 3 : tall,
+    );
   };
   if (run) {
     piece(started, started + fetch, found.fetch, true);

@@ -14,25 +14,53 @@ export function Jobs() {
   const { state: heard } = useLive(path);
   const counts = heard?.counts || {};
   const options = [["", "all"], ...STATES.map((name) => [name, `${name} (${counts[name] || 0})`])];
-  return html`
-    <div class="row spread"><h1>Jobs</h1>
-      <div class="row"><${Choice} label="State" name="state" value=${state} options=${options} /><${Search} label="Search" value=${q} /></div>
+  return html` <div class="row spread">
+      <h1>Jobs</h1>
+      <div class="row">
+        <${Choice} label="State" name="state" value=${state} options=${options} /><${Search}
+          label="Search"
+          value=${q}
+        />
+      </div>
     </div>
     ${heard && !heard.workers && counts.running > 0 && html`<p class="note">No worker is alive. Start one: <code>gomr worker</code></p>`}
     <section class="panel" aria-label="Jobs">
-      ${!heard ? html`<${Waiting} />` : !heard.jobs.length ? html`<${None} filtered=${state || q} />` : html`
-        <${Scroll} label="Table of jobs"><table>
-          <thead><tr><th scope="col">Job</th><th scope="col">State</th><th scope="col">Stages</th><th scope="col" class="number">Elapsed</th>
-            <th scope="col" class="number">ETA</th><th scope="col" class="number">Input</th><th scope="col" class="number">Cost</th><th scope="col">Started</th><th scope="col">Executable</th></tr></thead>
-          <tbody>${heard.jobs.map((job) => html`<${Row} key=${job.job} job=${job} />`)}</tbody>
-        </table><//>`}
+      ${
+        !heard
+          ? html`<${Waiting} />`
+          : !heard.jobs.length
+            ? html`<${None} filtered=${state || q} />`
+            : html` <${Scroll} label="Table of jobs"
+                ><table>
+                  <thead>
+                    <tr>
+                      <th scope="col">Job</th>
+                      <th scope="col">State</th>
+                      <th scope="col">Stages</th>
+                      <th scope="col" class="number">Elapsed</th>
+                      <th scope="col" class="number">ETA</th>
+                      <th scope="col" class="number">Input</th>
+                      <th scope="col" class="number">Cost</th>
+                      <th scope="col">Started</th>
+                      <th scope="col">Executable</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    ${heard.jobs.map((job) => html`<${Row} key=${job.job} job=${job} />`)}
+                  </tbody>
+                </table><//
+              >`
+      }
       ${heard && html`<${Pager} first=${heard.first} shown=${heard.jobs.length} total=${heard.total} page=${PAGE} of="jobs" />`}
     </section>`;
 }
 
 function Row({ job }) {
   return html`<tr>
-    <td><${Link} to=${`/jobs/${job.job}`}><strong>${job.job}</strong><//>${job.error && html`<div class="small state failed">${job.error}</div>`}</td>
+    <td>
+      <${Link} to=${`/jobs/${job.job}`}><strong>${job.job}</strong><//
+      >${job.error && html`<div class="small state failed">${job.error}</div>`}
+    </td>
     <td><${State} of=${job.state} /></td>
     <td><${StageBars} stages=${job.stages} /></td>
     <td class="number nowrap">${seconds(job.elapsed)}</td>
@@ -46,5 +74,6 @@ function Row({ job }) {
 
 function None({ filtered }) {
   if (filtered) return html`<p>No job is like that.</p>`;
-  return html`<p>No job yet. Submit one:</p><pre>gomr submit wordcount.py 'books/**/*.txt'</pre>`;
+  return html`<p>No job yet. Submit one:</p>
+    <pre>gomr submit wordcount.py 'books/**/*.txt'</pre>`;
 }

@@ -22,7 +22,9 @@ export async function act(path) {
 export function useLive(path) {
   const [heard, hear] = useState({ path, state: null, gone: null });
   useEffect(() => {
-    let source = null, timer = 0, left = false;
+    let source = null,
+      timer = 0,
+      left = false;
     const open = () => {
       source = new EventSource(path);
       source.addEventListener("state", (event) => {
@@ -43,7 +45,11 @@ export function useLive(path) {
       };
     };
     open();
-    return () => { left = true; clearTimeout(timer); source.close(); };
+    return () => {
+      left = true;
+      clearTimeout(timer);
+      source.close();
+    };
   }, [path]);
   return heard.path === path ? heard : { state: null, gone: null };
 }
@@ -55,9 +61,17 @@ export function useAnswer(path, version = 0, keepAny = false) {
     let left = false;
     ask(path).then(
       (answer) => left || keep({ path, answer, error: null }),
-      (error) => left || keep((before) => ({ path, answer: before.path === path || keepAny ? before.answer : null, error: error.message })),
+      (error) =>
+        left ||
+        keep((before) => ({
+          path,
+          answer: before.path === path || keepAny ? before.answer : null,
+          error: error.message,
+        })),
     );
-    return () => { left = true; };
+    return () => {
+      left = true;
+    };
   }, [path, version]);
   return known.path === path || keepAny ? known : { answer: null, error: null };
 }

@@ -6,23 +6,56 @@ import { colours, useTheme, useWidth } from "./colours.js";
 const HEIGHT = 180;
 
 export function Plot({ label, times, values, unit, colour }) {
-  const holder = useRef(null), plot = useRef(null);
-  const theme = useTheme(), width = useWidth(holder);
+  const holder = useRef(null),
+    plot = useRef(null);
+  const theme = useTheme(),
+    width = useWidth(holder);
   useEffect(() => {
     if (!width) return undefined;
     const found = colours(["soft", "line", colour.slice(2)]);
-    const axis = { stroke: found.soft, grid: { stroke: found.line, width: 1 }, ticks: { stroke: found.line }, font: "12px system-ui" };
-    plot.current = new uPlot({
-      width, height: HEIGHT, legend: { show: false }, cursor: { y: false },
-      scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-      series: [{}, { stroke: found[colour.slice(2)], width: 2, fill: found[colour.slice(2)].replace("rgb(", "rgba(").replace(")", ", 0.14)"), points: { show: false } }],
-      axes: [{ ...axis, values: (_, at) => at.map((value) => `${value} s`) }, { ...axis, size: 62, values: (_, at) => at.map(short) }],
-    }, [times, values], holder.current);
+    const axis = {
+      stroke: found.soft,
+      grid: { stroke: found.line, width: 1 },
+      ticks: { stroke: found.line },
+      font: "12px system-ui",
+    };
+    plot.current = new uPlot(
+      {
+        width,
+        height: HEIGHT,
+        legend: { show: false },
+        cursor: { y: false },
+        scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+        series: [
+          {},
+          {
+            stroke: found[colour.slice(2)],
+            width: 2,
+            fill: found[colour.slice(2)].replace("rgb(", "rgba(").replace(")", ", 0.14)"),
+            points: { show: false },
+          },
+        ],
+        axes: [
+          { ...axis, values: (_, at) => at.map((value) => `${value} s`) },
+          { ...axis, size: 62, values: (_, at) => at.map(short) },
+        ],
+      },
+      [times, values],
+      holder.current,
+    );
     return () => plot.current.destroy();
   }, [width, theme, colour]);
-  useEffect(() => { plot.current?.setData([times, values]); }, [times, values]);
-  const highest = Math.max(0, ...values), now = values.at(-1) || 0;
-  return html`<div class="plot" ref=${holder} role="img" aria-label=${`${label}: at most ${short(highest)} ${unit}, ${short(now)} at the end`}></div>
+  useEffect(() => {
+    plot.current?.setData([times, values]);
+  }, [times, values]);
+  const highest = Math.max(0, ...values),
+    now = values.at(-1) || 0;
+  return html`<div
+      class="plot"
+      ref=${holder}
+      role="img"
+      aria-label=${`${label}: at most ${short(highest)} ${unit}, ${short(now)} at the end`}
+    ></div>
     <p class="soft small">at most ${short(highest)} ${unit}</p>`;
 }
 

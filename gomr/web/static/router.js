@@ -19,13 +19,17 @@ export function go(to, { replace = false } = {}) {
 
 // Change parts of the query; empty ones are left out.
 export function filter(changes, options = { replace: true }) {
-  const query = Object.entries({ ...place.value.query, ...changes }).filter(([, value]) => value !== "" && value !== null);
+  const query = Object.entries({ ...place.value.query, ...changes }).filter(
+    ([, value]) => value !== "" && value !== null,
+  );
   const text = new URLSearchParams(query).toString();
   go(location.pathname + (text ? `?${text}` : ""), options);
 }
 
 export function url(path, query = {}) {
-  const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined)).toString();
+  const text = new URLSearchParams(
+    Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined),
+  ).toString();
   return path + (text ? `?${text}` : "");
 }
 
@@ -34,11 +38,29 @@ export function Link({ to, current, children, ...rest }) {
 }
 
 export function start() {
-  addEventListener("popstate", () => { place.value = read(); });
+  addEventListener("popstate", () => {
+    place.value = read();
+  });
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
-    if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    if (link.origin !== location.origin || link.hasAttribute("download") || link.target || link.pathname.startsWith("/api/") || link.hash) return;
+    if (
+      !link ||
+      event.defaultPrevented ||
+      event.button ||
+      event.metaKey ||
+      event.ctrlKey ||
+      event.shiftKey ||
+      event.altKey
+    )
+      return;
+    if (
+      link.origin !== location.origin ||
+      link.hasAttribute("download") ||
+      link.target ||
+      link.pathname.startsWith("/api/") ||
+      link.hash
+    )
+      return;
     event.preventDefault();
     go(link.pathname + link.search);
   });
