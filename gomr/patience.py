@@ -38,6 +38,11 @@ class PatientStorage(Storage):
         self.requests = storage.requests
 
     @property
+    def impatient(self) -> Storage:
+        """The storage that is asked once."""
+        return self._storage
+
+    @property
     def creates_exclusively(self) -> bool:  # type: ignore[override]
         """Ask the storage."""
         return self._storage.creates_exclusively

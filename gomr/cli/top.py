@@ -65,7 +65,7 @@ def _rows(seen: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 f"{stage['stage']} {stage['done']} of {stage['tasks']}" for stage in job["stages"] if stage["tasks"]
             ),
             str(sum(stage["running"] for stage in job["stages"])),
-            shown_size(sum(stage["bytes_in"] for stage in job["stages"])),
+            shown_size(sum(stage["bytes_in"] or 0 for stage in job["stages"])),
             shown_seconds(job["elapsed"]),
             "-" if job["eta"] is None else f"~{shown_seconds(job['eta'])}",
         )

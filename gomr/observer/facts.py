@@ -8,6 +8,7 @@ from typing import Any
 from gomr.model import DoneRecord, TaskRecord, attempt_name
 
 PENDING, RUNNING, WAITING, DONE, DEAD = "pending", "run", "wait", "done", "dead"
+STOPPED = "stopped"  # it was in hand when its job ended
 
 
 @dataclass(slots=True)
@@ -47,7 +48,8 @@ class TaskFacts:
     @property
     def ended(self) -> float:
         """When its last attempt ended; 0.0 where it runs, or where that was not recorded."""
-        return self.started + self.seconds + self.wait if self.state == DONE and self.started else 0.0
+        has_ended = self.state in (DONE, STOPPED) and self.started
+        return self.started + self.seconds + self.wait if has_ended else 0.0
 
 
 def in_flight(index: int, record: TaskRecord, backup: TaskRecord | None) -> TaskFacts:

@@ -17,24 +17,22 @@ def error_groups(stages: Mapping[str, Iterable[TaskFacts]], fatal: Mapping[str, 
     outcome, count, tasks (names of some), first and last (seconds since the epoch), and fatal.
     """
     groups: dict[tuple[str, str], dict[str, Any]] = {}
-    fatal_mark = _mark(fatal) if fatal else None
+    last = {**fatal, "outcome": "failed", "frame": last_frame(fatal), "ended": fatal.get("ended", 0.0)} if fatal else {}
     for stage, tasks in stages.items():
         for task in tasks:
             for entry in task.history:
                 if entry["outcome"] != OVERTAKEN:
                     _add(groups, entry, f"{stage}/{task.index}")
-    if fatal_mark and fatal_mark not in groups:
-        entry = {**fatal, "outcome": "failed", "frame": last_frame(fatal), "ended": fatal.get("ended", 0.0)}
-        _add(groups, entry, str(fatal.get("task", "")))
-    if fatal_mark:
-        groups[fatal_mark].update(fatal=True, message=fatal.get("message", ""), tasks=[fatal.get("task", "")])
+    if last:
+        if _mark(last) not in groups:
+            _add(groups, last, str(fatal.get("task", "")))
+        groups[_mark(last)].update(fatal=True, message=fatal.get("message", ""), tasks=[fatal.get("task", "")])
     ordered = sorted(groups.values(), key=lambda group: (not group["fatal"], -group["count"]))
     return ordered[:GROUPS_MAX]
 
 
 def _mark(error: Mapping[str, Any]) -> tuple[str, str]:
-    frame = error.get("frame") or last_frame(error)
-    return (error.get("kind") or error.get("outcome", ""), frame or str(error.get("message", ""))[:80])
+    return (error.get("kind") or error["outcome"], error.get("frame") or str(error.get("message", ""))[:80])
 
 
 def _add(groups: dict[tuple[str, str], dict[str, Any]], entry: Mapping[str, Any], task: str) -> None:

@@ -1,5 +1,6 @@
 """One job under observation: what its pages show, read piece by piece."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Any
 from gomr.backends import Range
 from gomr.costs import Prices, costs_of
 from gomr.errors import NotFoundError
-from gomr.model import CLOSED, ENDED, OPEN, RUNNING, JobHead, JobRecord, WorkerRecord
+from gomr.model import CLOSED, ENDED, FAILED, OPEN, RUNNING, JobHead, JobRecord, WorkerRecord
 from gomr.observer.facts import DONE, TaskFacts
 from gomr.observer.failures import error_groups
 from gomr.observer.reading import read_now
@@ -20,7 +21,6 @@ from gomr.scheduling.cluster import Cluster, check_layout
 from gomr.scheduling.status import hindrances
 
 INPUTS_SHOWN_MAX = 100
-ITEMS_OF_HEAD = 1
 
 
 class JobWatch:
@@ -49,7 +49,7 @@ class JobWatch:
         item = found[0].items[0]
         self.head, self.revision = JobHead.from_json(item.value), item.revision
         check_layout(self.job, self.head)
-        at = ITEMS_OF_HEAD
+        at = 1  # after the head
         heard = len(self.stages)
         opened = 0
         for stage in self.stages.values():
@@ -59,7 +59,9 @@ class JobWatch:
             at += count
             opened += before is None and stage.record is not None
         for name in self.head.stages:
-            self.stages.setdefault(name, StageWatch(self._cluster, self.job, name))
+            stage = self.stages.setdefault(name, StageWatch(self._cluster, self.job, name))
+            stage.has_failed = self.head.state == FAILED
+            stage.ended_seconds = self.head.finished_seconds if self.ended else 0.0
         return opened > 0 or len(self.stages) > heard
 
     def look(self) -> None:
@@ -119,7 +121,7 @@ class JobWatch:
         return {
             **self.brief(),
             "error": head.error,
-            "notes": hindrances(head, workers) if head.state == RUNNING else [],
+            "notes": [*(hindrances(head, workers) if head.state == RUNNING else []), *self._unreadable()],
             "errors": error_groups(samples, head.error),
             "counters": dict(sorted(counters.items())),
             "known_tasks": known,
@@ -137,7 +139,7 @@ class JobWatch:
         return {
             "submitter": record.submitter,
             "version": record.version,
-            "params": record.params,
+            "params": {name: _shown(value) for name, value in record.params.items()},
             "inputs": shown,
             "inputs_total": len(record.inputs),
             "input_format": record.describe.get("input", {}),
@@ -165,6 +167,10 @@ class JobWatch:
     def _inputs(self) -> range:
         return range(min(INPUTS_SHOWN_MAX, len(self.record.inputs)))
 
+    def _unreadable(self) -> list[str]:
+        count = sum(stage.unreadable for stage in self.stages.values())
+        return [f"{count} chunk records cannot be read: numbers of their tasks are missing here"] if count else []
+
     def _stage(self, stage: StageWatch) -> dict[str, Any]:
         totals = stage.totals()
         return {
@@ -173,7 +179,7 @@ class JobWatch:
             "tasks": stage.tasks,
             "done": stage.done,
             "running": stage.running,
-            "failed": len(stage.dead) if self.head and self.head.state == "failed" else 0,
+            "failed": len(stage.dead) if stage.has_failed else 0,
             **{name: value for name, value in totals.items() if name != "requests"},
         }
 
@@ -206,6 +212,11 @@ def statistics_of(tasks: list[TaskFacts]) -> dict[str, Any]:
         "quantiles": quantiles(tasks),
         "stragglers": stragglers(tasks),
     }
+
+
+def _shown(value: Any) -> Any:
+    """Return a parameter as JSON can say it: no JSON holds an infinite number."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _edge(start: str, end: str, totals: Mapping[str, Any] | None, way: str) -> dict[str, Any]:

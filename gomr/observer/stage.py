@@ -1,25 +1,23 @@
 """One stage under observation: each look reads what is new, and remembers the rest."""
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from gomr.backends import Found, Range
 from gomr.errors import GomrError
-from gomr.model import ATTEMPT_RUNS, CLOSED, DoneRecord, StageRecord, TaskRecord
-from gomr.observer.facts import DEAD, PENDING, TaskFacts, finished, finished_in, in_flight
+from gomr.model import CLOSED, DoneRecord, StageRecord, TaskRecord
+from gomr.observer.chunks import ChunkRecords
+from gomr.observer.facts import DEAD, DONE, PENDING, RUNNING, STOPPED, TaskFacts, finished, in_flight
 from gomr.observer.gaps import gaps
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.history import failed_attempts
 
 CHUNKS_PER_LOOK = 16  # chunk records that a look reads for statistics: a job of any size is seen at once, in part
-FACTS_MAX = 200_000  # tasks of one stage that are remembered: some 100 MB
-READS_MAX = 8  # of chunk records at a time
 GOLDEN = 0.618033988749895  # fractions of its multiples fall evenly (Knuth, TAOCP 3, 6.4): which chunks to read first
 
 
@@ -27,7 +25,6 @@ class StageWatch:
     """What is known of one stage. For one thread at a time: `ranges` before a read, `take` after it, then look."""
 
     def __init__(self, cluster: Cluster, job: str, stage: str) -> None:
-        self._cluster = cluster
         self.job = job
         self.stage = stage
         self.record: StageRecord | None = None
@@ -35,7 +32,9 @@ class StageWatch:
         self._done: dict[int, TaskFacts] = {}  # not folded yet
         self._flight: dict[int, TaskFacts] = {}
         self._dead: dict[int, list[dict[str, Any]]] = {}  # the errors of tasks that were given up
-        self._chunks: dict[int, list[TaskFacts]] = {}  # chunk records that were read
+        self._records = ChunkRecords(cluster, job, stage)
+        self.ended_seconds = 0.0  # when the job ended; 0.0 while it lives
+        self.has_failed = False  # whether the job did
         self._hears: list[Callable[[Found], None]] = []
 
     def ranges(self) -> list[Range]:
@@ -77,7 +76,7 @@ class StageWatch:
     @property
     def running(self) -> int:
         """How many run now; backups are not counted."""
-        return sum(task.state == ATTEMPT_RUNS for task in self._flight.values())
+        return 0 if self.ended_seconds else sum(task.state == RUNNING for task in self._flight.values())
 
     @property
     def dead(self) -> dict[int, list[dict[str, Any]]]:
@@ -92,7 +91,10 @@ class StageWatch:
         return median(middles) if middles else 0.0
 
     def totals(self) -> dict[str, Any]:
-        """Return sums over all done tasks: records_in, records_out, bytes_in, bytes_out, failed_attempts, requests."""
+        """Return sums over all done tasks: records_in, records_out, bytes_in, bytes_out, failed_attempts, requests.
+
+        A sum is None where chunks were folded by a gomr that did not add up yet.
+        """
         names = ("records_in", "records_out", "bytes_in", "bytes_out")
         sums: dict[str, Any] = {name: sum(getattr(task, name) for task in self._done.values()) for name in names}
         begun = (*self._done.values(), *self._flight.values())
@@ -102,64 +104,61 @@ class StageWatch:
             requests.update(task.requests)
         for chunk in self.folded.values():
             for name in (*names, "failed_attempts"):
-                sums[name] += chunk.get(name, 0)
+                known = sums[name] is not None and name in chunk
+                sums[name] = sums[name] + chunk[name] if known else None
             requests.update(chunk.get("requests", {}))
         return {**sums, "requests": requests}
-
-    def active(self) -> list[TaskFacts]:
-        """Return the tasks that run, or wait for another attempt."""
-        return [*self._flight.values()]
 
     def sample(self) -> list[TaskFacts]:
         """Return the facts of tasks that have begun, from all over the stage: more of them with each look."""
         assert self.record is not None
-        missing = [
-            chunk for chunk in _scattered(self.record.chunks) if chunk in self.folded.keys() - self._chunks.keys()
-        ]
-        room = FACTS_MAX // self.record.chunk_size - len(self._chunks)
-        self._load(missing[: min(CHUNKS_PER_LOOK, max(0, room))])
-        read = [task for chunk in sorted(self._chunks) for task in self._chunks[chunk]]
-        return [*read, *self._done.values(), *self._flight.values()]
+        missing = self._records.missing(self.folded)
+        count = self._records.has_room(self.record.chunk_size, CHUNKS_PER_LOOK)
+        if missing and count:
+            spread = [chunk for chunk in _scattered(self.record.chunks) if chunk in missing]
+            self._records.load(spread[:count], self.folded)
+        return [*self._records.tasks, *self._done.values(), *map(self._now, self._flight.values())]
 
     def page(self, first: int, count: int) -> list[TaskFacts]:
-        """Return the facts of tasks `first` to below `first + count`, all of them, in order."""
+        """Return the facts of tasks `first` to below `first + count`, all of them, in order.
+
+        Of a finished task whose chunk record cannot be read nothing but that is known.
+        """
         if self.record is None:
             return []
         numbers = range(max(0, first), min(self.record.tasks, first + count))
         size = self.record.chunk_size
         wanted = sorted({number // size for number in numbers} & self.folded.keys())
-        self._load(wanted)
-        known = {task.index: task for chunk in wanted for task in self._chunks[chunk]}
-        known |= self._done | self._flight
-        facts = [known.get(number) or TaskFacts(number, PENDING) for number in numbers]
-        for task in facts:
-            if task.index in self._dead and task.state != "done":
-                task.state, task.error = DEAD, self._dead[task.index][-1]
-        return facts
+        self._records.load(wanted, self.folded)
+        known = {task.index: task for chunk in wanted for task in self._records.get(chunk)}
+        known |= self._done
+        return [known.get(number) or self._not_done(number) for number in numbers]
 
-    def _load(self, chunks: Iterable[int]) -> None:
-        """Read the records of some chunks; the oldest ones are forgotten where there are too many."""
-        missing = [chunk for chunk in chunks if chunk not in self._chunks]
-        if not missing:
-            return
-        with ThreadPoolExecutor(min(READS_MAX, len(missing)), "chunks") as pool:
-            for chunk, facts in zip(missing, pool.map(self._read_chunk, missing), strict=True):
-                self._chunks[chunk] = facts
+    def pending(self) -> list[int]:
+        """Return the tasks that have not begun."""
+        begun = self._done.keys() | self._flight.keys()
+        size = self.record.chunk_size if self.record else 1
+        return [number for number in range(self.tasks) if number not in begun and number // size not in self.folded]
+
+    @property
+    def unreadable(self) -> int:
+        """How many chunk records could not be read."""
+        return self._records.unreadable
+
+    def _not_done(self, number: int) -> TaskFacts:
         assert self.record is not None
-        needed = {*missing}
-        for chunk in [*self._chunks]:
-            if len(self._chunks) * self.record.chunk_size <= FACTS_MAX:
-                return
-            if chunk not in needed:
-                del self._chunks[chunk]
+        if number // self.record.chunk_size in self.folded:
+            return TaskFacts(number, DONE)
+        return self._now(self._flight.get(number) or TaskFacts(number, PENDING))
 
-    def _read_chunk(self, chunk: int) -> list[TaskFacts]:
-        digest = self.folded[chunk]["record"]
-        key = keys.chunk_record(self.job, self.stage, digest)
-        data = self._cluster.storage.read(key)
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise GomrError(f"{key} is damaged in the storage: its digest does not match")
-        return finished_in(data)
+    def _now(self, task: TaskFacts) -> TaskFacts:
+        """Return what a task that is not done is now: the record of one that was in hand when its job ended stays."""
+        if self.has_failed and task.index in self._dead:
+            return replace(task, state=DEAD, error=self._dead[task.index][-1])
+        if self.ended_seconds and task.state == RUNNING:
+            lasted = max(0.0, self.ended_seconds - task.started) if task.started else 0.0
+            return replace(task, state=STOPPED, run=lasted, backup=None)
+        return task
 
     def _is_complete(self) -> bool:
         record = self.record
@@ -202,12 +201,12 @@ class StageWatch:
                 task.backup = TaskRecord.from_json(item.value)
 
     def _hear_dead(self, found: Found) -> None:
-        self._dead = {keys.number_of(item.key): json.loads(item.value) for item in found.items}
+        self._dead = {keys.number_of(item.key): _parsed(item.value) for item in found.items}
 
     def _hear_folded(self, found: Found) -> None:
         for item in found.items:
             number = keys.number_of(item.key)
-            self.folded[number] = json.loads(item.value)
+            self.folded[number] = _parsed(item.value)
             if self.record:
                 for task in self.record.chunk_tasks(number):
                     self._done.pop(task, None)
@@ -216,6 +215,13 @@ class StageWatch:
         for item in found.items:
             number = keys.number_of(item.key)
             self._done[number] = finished(number, DoneRecord.from_json(item.value))
+
+
+def _parsed(value: bytes) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise GomrError(f"a damaged record of a stage in the coordinator: {error}") from error
 
 
 def _scattered(count: int) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from gomr.observer.facts import DONE, RUNNING, TaskFacts
+from gomr.observer.facts import DONE, RUNNING, STOPPED, TaskFacts
 
 STRAGGLER_FACTOR = 3.0  # times the median: Spark's UI and Dask's mark skew about there
 STRAGGLERS_MAX = 20  # that are named
@@ -40,6 +40,8 @@ def stragglers(tasks: Sequence[TaskFacts], now: float | None = None) -> list[dic
     found: list[dict[str, Any]] = []
     for task in tasks:
         runs = task.state == RUNNING and task.started
+        if task.state == STOPPED:
+            continue
         seconds = moment - task.started if runs else task.seconds
         if seconds > limit:
             found.append(
@@ -83,8 +85,8 @@ def _runs(task: TaskFacts, now: float) -> Iterator[tuple[float, float, int, int]
     if task.started and task.state == DONE:
         first = task.started + task.fetch + task.wait
         yield first, first + task.run, task.records_in, task.bytes_in
-    elif task.started and task.state == RUNNING:
-        yield task.started, now, 0, 0
+    elif task.started and task.state in (RUNNING, STOPPED):
+        yield task.started, task.ended or now, 0, 0
 
 
 def _five(ordered: list[float]) -> list[float]:

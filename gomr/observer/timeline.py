@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gomr.observer.facts import DONE, RUNNING, TaskFacts
+from gomr.observer.facts import DONE, RUNNING, STOPPED, TaskFacts
 
 BARS_MAX = 5_000  # of one answer; of more, those that failed and the longest are shown, and how many there are is said
 
 
 @dataclass(slots=True)
 class Bar:
-    """One attempt: `outcome` is done, run, failed, lost, postponed or overtaken; `row` is set by `lay_out`.
+    """One attempt: `outcome` is done, run, stopped, failed, lost, postponed or overtaken; `row` is set by `lay_out`.
 
     `wait` is the time for a slot between fetch and run.
     """
@@ -53,7 +53,7 @@ def bars_of(stages: Mapping[str, Sequence[TaskFacts]], now: float | None = None)
                 if entry["started"]:
                     name, worker = entry["attempt"], entry["worker"]
                     bars.append(Bar(stage, task.index, name, worker, entry["outcome"], entry["started"], ended))
-            if task.started and task.state in (DONE, RUNNING):
+            if task.started and task.state in (DONE, RUNNING, STOPPED):
                 phases = (task.fetch, task.wait, task.run, task.write)
                 bars.append(Bar(stage, task.index, task.attempt, task.worker, task.state, task.started, last, *phases))
             if task.backup:

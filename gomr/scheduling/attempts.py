@@ -95,7 +95,13 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
     record = claim.record
     failures = record.failures + (not host)
     losses = record.losses + host
-    error = {**error, "task": claim.name, "attempt": record.attempt, "worker": record.worker, "ended": time.time()}
+    error = {
+        **history.bounded(error),
+        "task": claim.name,
+        "attempt": record.attempt,
+        "worker": record.worker,
+        "ended": time.time(),
+    }
     if not final and skip(cluster, claim, error):
         return False
     if final or failures >= claim.at.head.attempts_max or losses >= LOSSES_MAX:

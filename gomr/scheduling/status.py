@@ -164,9 +164,9 @@ def counters(cluster: Cluster, job: str, head: JobHead) -> dict[str, int]:
 def matches(requires: dict[str, Any], offers: dict[str, Any]) -> bool:
     """Say whether what a worker offers is what an executable requires."""
     return (
-        requires.get("contract") in offers["contracts"]
-        and requires.get("python") in (None, *offers["pythons"])
-        and requires.get("platform") in (None, offers["platform"])
+        requires.get("contract") in offers.get("contracts", ())
+        and requires.get("python") in (None, *offers.get("pythons", ()))
+        and requires.get("platform") in (None, offers.get("platform"))
     )
 
 

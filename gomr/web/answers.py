@@ -55,6 +55,11 @@ def job_of(request: Request) -> str:
     return checked_job(request.path_params["job"])
 
 
+async def broken(_request: Request, error: Exception) -> Response:
+    """Answer where a handler failed by a fault of its own, which the server's log tells in full."""
+    return JSONResponse({"error": f"this page failed: {type(error).__name__}; its log has more"}, 500)
+
+
 def checked_job(job: str) -> str:
     """Return the id of a job where it is one. Raises NotFoundError."""
     if not JOB_ID.fullmatch(job):

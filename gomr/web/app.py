@@ -20,10 +20,9 @@ from starlette.staticfiles import StaticFiles
 from gomr import results
 from gomr.client import Client
 from gomr.errors import ConfigurationError, CoordinatorError, GomrError, NotFoundError, StorageError, UsageError
-from gomr.model import RUNNING
 from gomr.urls import parse
 from gomr.web import metrics
-from gomr.web.answers import Ask, answered, checked_job, download, job_of, number, refused, seconds, task_name
+from gomr.web.answers import Ask, answered, broken, checked_job, download, job_of, number, refused, seconds, task_name
 from gomr.web.guard import Access, Guard
 from gomr.web.logs import LEVELS, Logs
 from gomr.web.report import report
@@ -79,7 +78,7 @@ class Pages:
             Route(f"{job}/{{action}}", answered(self._act), methods=["POST"]),
             Route("/api/workers/{worker}/drain", answered(self._drain), methods=["POST"]),
             Route("/metrics", self._metrics),
-            Route("/healthz", lambda _: PlainTextResponse("ok\n")),
+            Route("/healthz", self._health),
         ]
 
     def _session(self, _request: Request) -> Any:
@@ -203,10 +202,13 @@ class Pages:
         name = f"{job}-{task.replace('/', '-')}-{attempt}.log"
         return await download(lambda: self._logs.download(job, task, attempt), name, "text/plain; charset=utf-8")
 
+    async def _health(self, _request: Request) -> Response:
+        return PlainTextResponse("ok\n")  # in the event loop: it answers while every thread waits for a back end
+
     async def _metrics(self, _request: Request) -> Response:
         def ask() -> str:
             try:
-                jobs, workers = self._view.jobs(RUNNING, "", 0, metrics.JOBS_MAX), self._view.workers()["workers"]
+                jobs, workers = self._view.live_jobs(metrics.JOBS_MAX), self._view.workers()["workers"]
             except (GomrError, CoordinatorError, StorageError):
                 return metrics.down()
             return metrics.metrics(jobs, workers, self._channels.listeners)
@@ -231,7 +233,10 @@ def make_app(client: Client, access: Access) -> Starlette:
             Middleware(Guard, access=access, policy=policy),
             Middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN),
         ],
-        exception_handlers=dict.fromkeys((GomrError, CoordinatorError, StorageError, OSError), refused),
+        exception_handlers={
+            **dict.fromkeys((GomrError, CoordinatorError, StorageError, OSError), refused),
+            Exception: broken,
+        },
     )
 
 

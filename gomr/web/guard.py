@@ -5,7 +5,6 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlencode
 
 from starlette.requests import HTTPConnection
@@ -47,6 +46,7 @@ class Guard:
         self._app = app
         self._access = access
         self._mark = hashlib.sha256(b"gomr-web:" + access.token.encode()).hexdigest()
+        self._cookie = f"{COOKIE}-{self._mark[:8]}"  # a host has the cookies of all its ports in one place
         self._headers = [
             (b"content-security-policy", policy.encode()),
             (b"x-content-type-options", b"nosniff"),
@@ -74,7 +74,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_guarded)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
-        if request.url.path in OPEN_PATHS:
+        if request.scope["path"] in OPEN_PATHS:  # the URL is made of the Host header, too, which anybody can write
             return None
         if not self._access.token and _host(request.headers) not in LOCAL_HOSTS:
             return _refuse(421, "this page answers at localhost only: another name may be a trick to reach it")
@@ -102,18 +102,14 @@ class Guard:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         if bearer and hmac.compare_digest(bearer.encode(), self._access.token.encode()):
             return True
-        cookie: SimpleCookie = SimpleCookie()
-        try:
-            cookie.load(request.headers.get("cookie", ""))
-        except CookieError:
-            return False
-        return COOKIE in cookie and hmac.compare_digest(cookie[COOKIE].value.encode(), self._mark.encode())
+        return hmac.compare_digest(request.cookies.get(self._cookie, "").encode(), self._mark.encode())
 
     def _welcome(self, request: HTTPConnection) -> Response:
         """Put the token's mark into a cookie, and the token out of the address."""
         left = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "token"])
-        answer = RedirectResponse(request.url.path + (f"?{left}" if left else ""), 303)
-        answer.set_cookie(COOKIE, self._mark, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        answer = RedirectResponse("/" + request.scope["path"].lstrip("/") + (f"?{left}" if left else ""), 303)
+        is_secure = request.scope["scheme"] == "https"
+        answer.set_cookie(self._cookie, self._mark, httponly=True, samesite="strict", secure=is_secure)
         return answer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gomr.backends import ObjectInfo, Put
 from gomr.client import Client
-from gomr.errors import CoordinatorError, NotFound, NotFoundError
+from gomr.errors import CoordinatorError, NotFound, NotFoundError, UsageError
 from gomr.joblogs import FOLLOWER_SECONDS, PIECES
 from gomr.scheduling import keys
 from gomr.web.shared import SharedByKey
@@ -20,12 +20,14 @@ SEARCH_OBJECTS_MAX = 64
 LINES_MAX = 500  # of one answer
 LINE_CHARACTERS_MAX = 2000
 EVENTS_MAX = 500
+LINE_DIGITS_MAX = 12
 LIST_SECONDS = 2.0
 FOLLOWED_MAX = 100  # jobs that are followed at a time
 
 LEVELS = ("debug", "info", "warning", "error")
 _LEVEL = re.compile(r"\b(DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL|Traceback)\b|^\w+(?:Error|Exception)\b")
 _TASK = re.compile(r"(\d+-(?:map|reduce))/(\d{1,9})", re.ASCII)
+_LOG = re.compile(_TASK.pattern + r"/([0-9a-z-]{1,40})", re.ASCII)
 _NAMES = {"WARN": "warning", "CRITICAL": "error", "FATAL": "error", "Traceback": "error"}
 
 
@@ -72,6 +74,8 @@ class Logs:
                 data += self._client.cluster.storage.read(info.key, at - _start(info), room)
             except NotFound:  # a piece whose attempt has ended: the whole log comes next time
                 break
+        if start + len(data) < size:  # more follows: the last character may be cut
+            data = _whole_characters(data)
         end = start + len(data)
         is_whole = any(info.key == whole for info in found)
         text = data.decode("utf-8", "replace")
@@ -93,16 +97,15 @@ class Logs:
         `cursor` is what the answer before named: where to go on. It ends with "" where all was searched.
         """
         self._client.cluster.head(job)
-        after, _, line_text = cursor.partition("@")
-        skip = int(line_text or 0)
+        after, skip = _place_to_go_on(job, cursor)
         lines: list[dict[str, Any]] = []
         read = objects = 0
         found = [info for info in self._objects(job, task) if PIECES not in info.key]
         for info in sorted(found, key=_place):
-            if after and _place(info) < _place_of(after):
+            if after and _place(info) < after:
                 continue
             if objects >= SEARCH_OBJECTS_MAX or read >= SEARCH_BYTES_MAX:
-                return {"lines": lines, "next": f"{info.key}@0", "searched": objects, "objects": len(found)}
+                return {"lines": lines, "next": _cursor(info, 0), "searched": objects, "objects": len(found)}
             objects += 1
             try:
                 data = self._client.cluster.storage.read(info.key)
@@ -110,12 +113,12 @@ class Logs:
                 continue
             read += len(data)
             for number, line in enumerate(_lines(data)):
-                if info.key == after and number < skip:
+                if _place(info) == after and number < skip:
                     continue
                 if _matches(line, text, level):
                     lines.append({**_named(info.key), "line": number + 1, "text": line[:LINE_CHARACTERS_MAX]})
                     if len(lines) >= LINES_MAX:
-                        cursor = f"{info.key}@{number + 1}"
+                        cursor = _cursor(info, number + 1)
                         return {"lines": lines, "next": cursor, "searched": objects, "objects": len(found)}
         return {"lines": lines, "next": "", "searched": objects, "objects": len(found)}
 
@@ -125,10 +128,9 @@ class Logs:
         return {"events": [dict(event) for event in events[-EVENTS_MAX:]], "total": len(events)}
 
     def _objects(self, job: str, task: str) -> list[ObjectInfo]:
-        return self._lists.get(f"{job} {task}")
+        return self._lists.get(job, task)
 
-    def _list(self, name: str) -> list[ObjectInfo]:
-        job, _, task = name.partition(" ")
+    def _list(self, job: str, task: str) -> list[ObjectInfo]:
         stage, index = _parsed(task) if task else ("", None)
         return [*self._client.cluster.storage.list(keys.logs(job, stage, index))]
 
@@ -145,12 +147,14 @@ class Logs:
             }
             if len(self._followed) >= FOLLOWED_MAX:
                 return
-            try:
-                if not lease or coordinator.keep_lease(lease) <= 0:
-                    lease = coordinator.grant_lease(FOLLOWER_SECONDS)
-                    coordinator.transact((), [Put(f"{keys.followers(job)}{secrets.token_hex(8)}", b"", lease)])
-            except CoordinatorError:
-                return  # what is stored is shown all the same
+            self._followed[job] = (lease, now)  # by whoever comes first: the others need not wait for it
+        try:
+            if not lease or coordinator.keep_lease(lease) <= 0:
+                lease = coordinator.grant_lease(FOLLOWER_SECONDS)
+                coordinator.transact((), [Put(f"{keys.followers(job)}{secrets.token_hex(8)}", b"", lease)])
+        except CoordinatorError:
+            return  # what is stored is shown all the same
+        with self._lock:
             self._followed[job] = (lease, now)
 
 
@@ -175,6 +179,18 @@ def _lines(data: bytes) -> list[str]:
     return data.decode("utf-8", "replace").removesuffix("\n").split("\n") if data else []
 
 
+def _whole_characters(data: bytes) -> bytes:
+    """Return UTF-8 without a character that is cut at its end; other bytes stay as they are."""
+    for length in range(1, min(4, len(data)) + 1):
+        first = data[-length]
+        if first >= 0xC0:  # begins a character of two to four bytes
+            needed = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+            return data[:-length] if needed > length else data
+        if first < 0x80:
+            return data
+    return data
+
+
 def _parsed(task: str) -> tuple[str, int]:
     found = _TASK.fullmatch(task)
     if not found:  # it becomes part of a key
@@ -194,6 +210,21 @@ def _place(info: ObjectInfo) -> tuple[str, int, str]:
 def _place_of(key: str) -> tuple[str, int, str]:
     stage, index, attempt = key.rpartition("/logs/")[2].split("/", 2)
     return stage, int(index), attempt
+
+
+def _cursor(info: ObjectInfo, line: int) -> str:
+    return f"{info.key.rpartition('/logs/')[2]}@{line}"
+
+
+def _place_to_go_on(job: str, cursor: str) -> tuple[tuple[str, int, str] | None, int]:
+    """Return the log and the line at which a search goes on. Raises UsageError."""
+    if not cursor:
+        return None, 0
+    name, _, line = cursor.rpartition("@")
+    found = _LOG.fullmatch(name)
+    if not found or not line.isascii() or not line.isdigit() or len(line) > LINE_DIGITS_MAX:
+        raise UsageError(f"cursor={cursor[:80]}: it is what an answer of {job} named as next")
+    return (found[1], int(found[2]), found[3]), int(line)
 
 
 def _named(key: str) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def _tasks(jobs: Iterable[Mapping[str, Any]]) -> list[tuple[dict[str, str], floa
 
 def _sums(jobs: Iterable[Mapping[str, Any]]) -> list[tuple[dict[str, str], float]]:
     return [
-        ({"job": job["job"], "stage": stage["stage"]}, stage["bytes_in"]) for job in jobs for stage in job["stages"]
+        ({"job": job["job"], "stage": stage["stage"]}, stage["bytes_in"] or 0)
+        for job in jobs
+        for stage in job["stages"]
     ]
 
 
@@ -48,7 +50,7 @@ def _family(name: str, help_text: str, samples: Iterable[tuple[Mapping[str, str]
     lines = [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
     for labels, value in samples:
         inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-        lines.append(f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}")
+        lines.append(f"{name}{{{inside}}} {value!r}" if inside else f"{name} {value!r}")
     return lines
 
 

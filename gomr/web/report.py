@@ -1,7 +1,7 @@
 """A job's report: one HTML file that opens without a server, and holds no script."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -60,11 +60,15 @@ def _stages(overview: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             *(stage["stage"], stage["state"], f"{stage['done']:,}", f"{stage['tasks']:,}"),
-            *(f"{stage['records_in']:,}", f"{stage['records_out']:,}"),
-            *(shown_size(stage["bytes_in"]), shown_size(stage["bytes_out"])),
+            *(_sum(stage["records_in"], "{:,}".format), _sum(stage["records_out"], "{:,}".format)),
+            *(_sum(stage["bytes_in"], shown_size), _sum(stage["bytes_out"], shown_size)),
         )
         for stage in overview["stages"]
     ]
+
+
+def _sum(value: int | None, show: Callable[[int], str]) -> str:
+    return "unknown" if value is None else show(value)
 
 
 def _statistics(overview: Mapping[str, Any]) -> Iterable[str]:

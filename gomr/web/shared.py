@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
 COST_FACTOR = 4.0  # a value is kept at least so many times as long as it took to make: looking stays cheap
+FAILURE_SECONDS = 1.0  # that a failure is kept: who waited for it does not try at once what has just failed
 
 T = TypeVar("T")
 
@@ -19,17 +20,24 @@ class Shared(Generic[T]):
         self._lock = threading.Lock()
         self._until = 0.0
         self._value: T | None = None
+        self._failure: Exception | None = None
         self.used = time.monotonic()
 
     def get(self) -> T:
-        """Return the value, made now or a moment ago. Raises what `make` raises."""
+        """Return the value, made now or a moment ago. Raises what `make` raises, now or a moment ago."""
         with self._lock:
             started = self.used = time.monotonic()
-            if self._value is None or started > self._until:
-                self._value = self._make()
+            if started > self._until:
+                try:
+                    self._value, self._failure = self._make(), None
+                except Exception as error:
+                    self._failure, self._until = error, time.monotonic() + FAILURE_SECONDS
+                    raise
                 now = time.monotonic()
                 self._until = now + max(self._seconds, COST_FACTOR * (now - started))
-            return self._value
+            if self._failure is not None:
+                raise self._failure
+            return self._value  # type: ignore[return-value] # it was made
 
     def forget(self) -> None:
         """Have the next `get` make it anew."""
@@ -37,35 +45,34 @@ class Shared(Generic[T]):
 
 
 class SharedByKey(Generic[T]):
-    """Shared values by key; those not asked for in `idle_seconds` are let go, and of more than `most` the oldest."""
+    """Shared values by key, each made of its key's parts.
 
-    def __init__(
-        self, make: Callable[[str], T], seconds: float, *, idle_seconds: float = 60.0, most: int = 100
-    ) -> None:
+    Those not asked for in `idle_seconds` are let go, and of more than `most` the oldest.
+    """
+
+    def __init__(self, make: Callable[..., T], seconds: float, *, idle_seconds: float = 60.0, most: int = 100) -> None:
         self._make = make
         self._seconds = seconds
         self._idle_seconds = idle_seconds
         self._most = most
         self._lock = threading.Lock()
-        self._values: dict[str, Shared[T]] = {}
+        self._values: dict[tuple[Hashable, ...], Shared[T]] = {}
 
-    def get(self, key: str) -> T:
+    def get(self, *key: Any) -> T:
         """Return the value of a key. Raises what `make` raises."""
         with self._lock:
             now = time.monotonic()
-            self._values = {
-                name: value for name, value in self._values.items() if now - value.used < self._idle_seconds
-            }
-            shared = self._values.pop(key, None) or Shared(lambda: self._make(key), self._seconds)
-            self._values[key] = shared
+            used = {name: value for name, value in self._values.items() if now - value.used < self._idle_seconds}
+            shared = used.pop(key, None) or Shared(lambda: self._make(*key), self._seconds)
+            self._values = {**used, key: shared}
             while len(self._values) > self._most:
                 del self._values[next(iter(self._values))]
             shared.used = now
         return shared.get()
 
-    def forget(self, start: str) -> None:
-        """Have values whose keys begin with `start` made anew."""
+    def forget(self, first: Hashable) -> None:
+        """Have the values of keys with this first part made anew."""
         with self._lock:
             for key, value in self._values.items():
-                if key.startswith(start):
+                if key[0] == first:
                     value.forget()

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from gomr.errors import CoordinatorError, GomrError, NotFoundError, StorageError
+from gomr.logs import log
 
 TICK_SECONDS = 1.0
 SILENCE_SECONDS = 15.0  # after which a comment is sent: proxies cut off what is silent for a minute
@@ -77,6 +78,10 @@ class Channel:
         except (GomrError, CoordinatorError, StorageError, OSError) as error:
             self._asked = None
             return "trouble", self._trouble(str(error))
+        except Exception as error:  # a fault of the page's own must not leave its listeners with old facts
+            self._asked = None
+            log.exception("page.failed")
+            return "trouble", self._trouble(f"this page failed: {type(error).__name__}: {error}")
         self._asked = None
         self._trouble_since = 0.0
         return "state", answer

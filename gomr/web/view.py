@@ -9,7 +9,8 @@ from typing import Any
 
 from gomr.client import Client
 from gomr.errors import NotFoundError, UsageError
-from gomr.observer.facts import PENDING, TaskFacts
+from gomr.model import LIVE
+from gomr.observer.facts import DONE, PENDING, RUNNING, STOPPED, TaskFacts
 from gomr.observer.job import JobWatch, statistics_of
 from gomr.observer.jobs import JobsWatch
 from gomr.observer.timeline import window
@@ -55,6 +56,8 @@ class View:
         self._watched = SharedByKey(self._watch, float("inf"), idle_seconds=IDLE_SECONDS, most=50)
         self._overviews = SharedByKey(self._overview, LOOK_SECONDS)
         self._timelines = SharedByKey(self._timeline, LOOK_SECONDS)
+        self._cells = SharedByKey(self._cells_of, LOOK_SECONDS)
+        self._tasks = SharedByKey(self._tasks_of, LOOK_SECONDS)
 
     def jobs(self, state: str = "", text: str = "", first: int = 0, count: int = 50) -> dict[str, Any]:
         """Return one page of the list of jobs, the newest first."""
@@ -70,6 +73,13 @@ class View:
                 "workers": len(self._jobs.workers),
             }
 
+    def live_jobs(self, count: int) -> dict[str, Any]:
+        """Return what the list shows of the jobs that have not ended, and how many jobs there are in each state."""
+        self._heads.get()
+        with self._jobs_lock:
+            live = [job for state in LIVE for job in self._jobs.find(state)]
+            return {"jobs": self._jobs.briefs(live[:count]), "counts": self._jobs.counts()}
+
     def workers(self) -> dict[str, Any]:
         """Return the live workers."""
         self._heads.get()
@@ -82,7 +92,9 @@ class View:
 
     def cells(self, job: str, stage: str, first: int = 0, count: int = CELLS_MAX) -> dict[str, Any]:
         """Return what the map of a stage's tasks is drawn from: a state, and numbers, for each."""
-        first, count = max(0, first), max(1, min(count, CELLS_MAX))
+        return self._cells.get(job, stage, max(0, first), max(1, min(count, CELLS_MAX)))
+
+    def _cells_of(self, job: str, stage: str, first: int, count: int) -> dict[str, Any]:
         watched = self._watched.get(job)
         with watched.lock:
             watch = watched.look()
@@ -106,9 +118,11 @@ class View:
         self, job: str, stage: str, state: str = "", sort: str = "", first: int = 0, count: int = 50
     ) -> dict[str, Any]:
         """Return one page of the table of tasks. Sorted or filtered, it is of the tasks that are known so far."""
-        count = min(count, TASKS_MAX)
         if sort and sort not in SORTS:
             raise UsageError(f"sort={sort}: it is one of {', '.join(SORTS)}")
+        return self._tasks.get(job, stage, state, sort, first, min(count, TASKS_MAX))
+
+    def _tasks_of(self, job: str, stage: str, state: str, sort: str, first: int, count: int) -> dict[str, Any]:
         watched = self._watched.get(job)
         with watched.lock:
             watch = watched.look()
@@ -117,14 +131,10 @@ class View:
             if not sort and not state:
                 page = found.page(first, count)
             elif state == PENDING:  # what has not begun has no facts: it is all that is not known
-                begun = {task.index for task in found.sample()}
-                every = [number for number in range(found.tasks) if number not in begun]
+                every = found.pending()
                 known, page = len(every), [TaskFacts(number, PENDING) for number in every[first : first + count]]
             else:
-                sample = found.sample()
-                dead = {task.index: task for number in found.dead for task in found.page(number, 1)}
-                chosen = [dead.get(task.index, task) for task in sample]
-                chosen = [task for task in chosen if not state or task.state == state]
+                chosen = [task for task in found.sample() if not state or task.state == state]
                 known = len(chosen)
                 if sort:
                     page = heapq.nlargest(first + count, chosen, SORTS[sort])[first:]
@@ -169,9 +179,7 @@ class View:
 
     def timeline(self, job: str, start: float | None = None, end: float | None = None) -> dict[str, Any]:
         """Return the bars of a job between two moments, in seconds since it was submitted."""
-        if start is None and end is None:
-            return self._timelines.get(job)
-        return self._timeline(job, start, end)
+        return self._timelines.get(job, start, end)
 
     def trace(self, job: str) -> dict[str, Any]:
         """Return the job as a trace for Perfetto."""
@@ -186,7 +194,8 @@ class View:
     def forget(self, job: str) -> None:
         """Have what is shown of a job read anew: it was acted upon."""
         self._heads.forget()
-        self._overviews.forget(job)
+        for shared in (self._overviews, self._timelines, self._cells, self._tasks):
+            shared.forget(job)
         self._watched.get(job).looked = 0.0
 
     def _look_at_jobs(self) -> bool:
@@ -234,7 +243,7 @@ class View:
 
 
 def _seconds(task: TaskFacts, now: float) -> float:
-    return now - task.started if task.state == "run" and task.started else task.seconds
+    return now - task.started if task.state == RUNNING and task.started else task.seconds
 
 
 def _row(task: TaskFacts, now: float) -> dict[str, Any]:
@@ -242,7 +251,7 @@ def _row(task: TaskFacts, now: float) -> dict[str, Any]:
         "index": task.index,
         "state": task.state,
         "attempt": task.attempt,
-        "attempts": len(task.history) + (task.state != PENDING),
+        "attempts": len(task.history) + (task.state in (RUNNING, STOPPED, DONE)),  # a failed one is in it already
         "worker": task.worker,
         "started": task.started,
         "seconds": round(_seconds(task, now), 3),

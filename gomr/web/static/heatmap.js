@@ -7,8 +7,15 @@ import { go } from "./router.js";
 const CELL_MIN = 7,
   CELL_MAX = 26,
   HEIGHT_WANTED = 420;
-const STATES = { done: "done", run: "run", wait: "wait", dead: "bad", pending: "empty" };
-const WORDS = { done: "done", run: "running", wait: "waits to retry", dead: "failed", pending: "pending" };
+const STATES = { done: "done", run: "run", wait: "wait", dead: "bad", stopped: "off", pending: "empty" };
+const WORDS = {
+  done: "done",
+  run: "running",
+  wait: "waits to retry",
+  dead: "failed",
+  stopped: "stopped",
+  pending: "pending",
+};
 
 export function Heatmap({ cells, by, job, stage }) {
   const holder = useRef(null),
@@ -100,7 +107,7 @@ function draw(canvas, cells, by, cell, columns, rows, width, at) {
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
   const paint = canvas.getContext("2d");
-  const found = colours(["done", "run", "wait", "bad", "empty", "accent", "text", "ground", "panel"]);
+  const found = colours(["done", "run", "wait", "bad", "empty", "off", "accent", "text", "ground", "panel"]);
   paint.scale(ratio, ratio);
   const most = by === "state" ? 0 : highest(cells, by) || 1,
     gap = cell > 9 ? 2 : 1;

@@ -23,7 +23,10 @@ const ACTIONS = {
 };
 
 export function Job({ job, tab, stage, index, session }) {
-  const { state: heard, gone } = useLive(`/api/stream?job=${encodeURIComponent(job)}`);
+  const { state: heard, gone } = useLive(
+    `/api/stream?job=${encodeURIComponent(job)}`,
+    `/api/jobs/${encodeURIComponent(job)}`,
+  );
   if (gone)
     return html`<h1>${job}</h1>
       <p class="note" role="alert">${gone}. <${Link} to="/">All jobs<//></p>`;

@@ -11,7 +11,7 @@ const STATES = ["running", "paused", "done", "failed", "cancelled"];
 export function Jobs() {
   const { state = "", q = "", first = "" } = place.value.query;
   const path = useMemo(() => url("/api/stream", { state, q, first }), [state, q, first]);
-  const { state: heard } = useLive(path);
+  const { state: heard } = useLive(path, "/api/jobs?count=1");
   const counts = heard?.counts || {};
   const options = [["", "all"], ...STATES.map((name) => [name, `${name} (${counts[name] || 0})`])];
   return html` <div class="row spread">

@@ -25,7 +25,8 @@ export function LogView({ job, stage, index, attempts, runs, current }) {
   const [follow, setFollow] = useState(runs);
   const [query, search] = useState("");
   const [level, limit] = useState("");
-  const attempt = chosen || names.at(-1) || "";
+  const newest = names.sort((one, other) => parseInt(one, 10) - parseInt(other, 10) || one.localeCompare(other)).at(-1);
+  const attempt = chosen || (runs && current) || newest || "";
   const { lines, whole, error, cut } = useLog(
     `/api/jobs/${job}/tasks/${stage}/${index}/log`,
     attempt,

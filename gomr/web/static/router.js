@@ -3,8 +3,16 @@ import { html, signal } from "./html.js";
 
 export const place = signal(read());
 
+function decoded(path) {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path; // it was typed, and is no address of ours
+  }
+}
+
 function read() {
-  return { path: decodeURI(location.pathname), query: Object.fromEntries(new URLSearchParams(location.search)) };
+  return { path: decoded(location.pathname), query: Object.fromEntries(new URLSearchParams(location.search)) };
 }
 
 export function go(to, { replace = false } = {}) {

@@ -46,7 +46,7 @@ export function Timeline({ job, heard }) {
         ><button onClick=${() => look(0, span)}>Fit</button>
       </div>
     </div>
-    <p class="soft small">${shown}. Wheel and + − zoom, dragging and arrows pan, 0 fits.</p>
+    <p class="soft small">${shown}. Ctrl and wheel, or + and −, zoom; dragging and arrows pan; 0 fits.</p>
     <${Skew} job=${job} bars=${answer.bars} />
     <${Gantt} job=${job} answer=${answer} view=${view} onLook=${look} />
     <ul class="legend">
