@@ -1,5 +1,6 @@
 """The page's API over HTTP, from a real process: what it answers, whom it turns away."""
 
+import asyncio
 import json
 import re
 import signal
@@ -8,7 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gomr.web.logs import _whole_characters
+from gomr.web.stream import Channel
 from tests.conftest import EXAMPLES, JOBS, Gomr
 from tests.web.conftest import Served, serve, submit_gated, wait_for
 
@@ -106,6 +111,9 @@ def test_bad_questions_are_answered_in_words(gomr: Gomr, http: httpx.Client) -> 
         (f"/api/jobs/{job}/tasks/1-map?sort=x", 400),
         (f"/api/jobs/{job}/timeline?from=x", 400),
         (f"/api/jobs/{job}/logs?level=x", 400),
+        (f"/api/jobs/{job}/logs?cursor=x", 400),
+        (f"/api/jobs/{job}/logs?cursor=1-map/0/1@x", 400),
+        (f"/api/jobs/{job}/logs?task=1-map/{'9' * 5000}", 404),
         (f"/api/jobs/{job}/events?sink=nothing", 400),
         (f"/api/jobs/{job}/result/5", 404),
         ("/api/nothing", 404),
@@ -167,6 +175,12 @@ def test_who_may_come_in(gomr: Gomr, http: httpx.Client) -> None:
     assert "s3same" not in welcome.headers["set-cookie"]
     assert "httponly" in welcome.headers["set-cookie"].lower()
     assert http.get(f"{base}/api/jobs").status_code == 200  # by the cookie
+    cookie = welcome.headers["set-cookie"].partition(";")[0]
+    beside = {"cookie": f'flag; foo={{"a":1}}; x@y=1; {cookie}'}  # of other programs on this host
+    with httpx.Client() as other:
+        assert other.get(f"{base}/api/jobs", headers=beside).status_code == 200
+        for path in ("/api/jobs", "/api/jobs/x-000000000000"):
+            assert other.get(base + path, headers={"host": "a/healthz?"}).status_code == 401
     assert http.post(f"{base}/api/jobs/x-000000000000/cancel").status_code == 403
 
 
@@ -257,3 +271,35 @@ def test_events_of_a_log_sink(gomr: Gomr, http: httpx.Client) -> None:
     events = http.get(f"{base}/api/jobs/{job}/events", params={"sink": "shelf", "task": "1-map/1"}).json()["events"]
     assert {event["task"] for event in events} == {1}
     assert any("behind the gate" in event.get("line", "") for event in events)
+
+
+def test_a_fault_of_the_page_is_said_and_not_the_end_of_a_stream() -> None:
+    answers = iter([{"state": "old"}, KeyError("x"), {"state": "new"}])
+
+    def ask() -> object:
+        answer = next(answers, {"state": "new"})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def listen() -> list[bytes]:
+        frames = Channel(ask).frames()
+        heard: list[bytes] = []
+        async for frame in frames:
+            heard.append(frame)
+            if b"new" in frame:
+                await frames.aclose()  # type: ignore[attr-defined] # it is a generator
+                return heard
+        raise AssertionError("the stream has ended")
+
+    kinds = [frame.partition(b"\n")[0] for frame in asyncio.run(listen())]
+    assert kinds == [b"retry: 1000", b"event: state", b"event: trouble", b"event: state"]
+
+
+@given(text=st.text(max_size=8), at=st.integers(0, 40))
+def test_a_piece_of_a_log_ends_at_a_character(text: str, at: int) -> None:
+    data = text.encode("utf-8", "surrogatepass")[:at]
+    whole = _whole_characters(data)
+    assert data.startswith(whole)
+    assert len(data) - len(whole) < 4
+    assert whole.decode("utf-8", "surrogatepass") == text[: len(whole.decode("utf-8", "surrogatepass"))]

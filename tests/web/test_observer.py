@@ -1,5 +1,6 @@
 """What is made of records for people: gaps, quantiles, error groups, rows of a time line."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from gomr.observer.gaps import RANGES_MAX, gaps
 from gomr.observer.statistics import BUCKETS, plot, quantiles, stragglers
 from gomr.observer.timeline import Bar, bars_of, lay_out, window
 from gomr.observer.trace import trace_events
-from gomr.scheduling.history import ATTEMPTS_KEPT_MAX, FAILED, LOST, OVERTAKEN, with_attempt, with_backup
+from gomr.scheduling.history import ATTEMPTS_KEPT_MAX, FAILED, LOST, OVERTAKEN, bounded, cut, with_attempt, with_backup
 
 TOTAL = 60
 
@@ -74,6 +75,31 @@ def test_history_is_bounded_and_names_the_users_frame() -> None:
     assert len(record.history) == ATTEMPTS_KEPT_MAX
     assert record.history[-1]["frame"] == "b.py:9 in f"
     assert len(record.to_json()) < 10_000
+
+
+@pytest.mark.parametrize("letter", ["x", "\\", "語", "\U0001f600", "\ud800"])
+def test_what_a_job_says_fits_a_record_in_any_script(letter: str) -> None:
+    said = {
+        "kind": letter * 10_000,
+        "message": letter * 10_000,
+        "traceback": letter * 10_000,
+        "record": letter * 10_000,
+    }
+    error = bounded({**said, "odd": [letter] * 10_000})
+    record = TaskRecord("run", 1, "w1", "n", error=error)
+    for _ in range(20):
+        record = replace(record, history=with_attempt(record, FAILED, said))
+    assert len(record.to_json()) < 16_000
+    assert TaskRecord.from_json(record.to_json()) == record
+    assert error["message"].startswith(letter)
+    assert error["message"].endswith(letter)
+
+
+@given(text=st.text(), room=st.integers(20, 200))
+def test_a_text_is_cut_only_where_it_is_too_long(text: str, room: int) -> None:
+    kept = cut(text, room)
+    assert len(json.dumps(kept)) <= max(room, 2)
+    assert kept == text or len(json.dumps(text)) > room
 
 
 def test_errors_are_grouped_by_their_last_frame() -> None:

@@ -242,6 +242,20 @@ def test_the_keyboard_reaches_tasks_and_attempts(cluster_gomr: Gomr, open_page: 
     expect(page.locator("#bar")).to_contain_text("attempt 1, done")
 
 
+def test_a_job_that_is_not_there_is_said(cluster_gomr: Gomr, open_page: OpenPage) -> None:
+    base = serve(cluster_gomr).base
+    for path, said in (
+        ("/jobs/wordcount", "is not the id of a job"),
+        ("/jobs/wordcount-000000000000", "no job"),
+        ("/jobs/%E0%A4%A", "is not the id of a job"),
+    ):
+        page = open_page(base + path)
+        expect(page.get_by_role("alert")).to_contain_text(said)
+        page.get_by_role("link", name="Workers").click()
+        expect(page.get_by_role("heading", name="Workers")).to_be_visible()
+        expect(page.get_by_text("Not up to date.")).to_have_count(0)
+
+
 def test_filters_live_in_the_address(cluster_gomr: Gomr, open_page: OpenPage) -> None:
     kept = submit_gated(cluster_gomr, ["one"], "--name", "kept")
     other = submit_gated(cluster_gomr, ["one"], "--name", "other")

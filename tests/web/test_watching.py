@@ -8,10 +8,11 @@ from typing import Any
 from gomr.backends import Answer, Compare, Operation
 from gomr.builtin.sqlite import SqliteCoordinator
 from gomr.model import MAP_STAGE, REDUCE_STAGE
+from gomr.observer.failures import error_groups
 from gomr.observer.job import JobWatch
 from gomr.observer.jobs import JobsWatch
 from gomr.observer.stage import CHUNKS_PER_LOOK
-from gomr.scheduling import attempts, control, status
+from gomr.scheduling import attempts, control, keys, status
 from gomr.scheduling.cluster import Cluster
 from tests.protocol import done, new_worker, open_job, work
 
@@ -135,10 +136,58 @@ def test_what_was_stopped_and_run_again_is_seen_so(cluster: Cluster, executable:
     (task,) = [task for task in watch.stages[MAP_STAGE].page(0, 4) if task.state != "pending"]
     assert (task.state, task.error["message"]) == ("dead", "for good")
     assert watch.brief()["stages"][0]["failed"] == 1
+    assert error_groups({}, {"message": "of an executable that names no kind"})[0]["fatal"] is True
     control.rerun(cluster, job)
+    again = new_worker(cluster, "w2").claim()
+    assert again is not None
+    watch.look()
+    assert watch.stages[MAP_STAGE].page(again.index, 1)[0].state == "run"  # not dead, as before the rerun
+    attempts.give_back(cluster, again)
     work(cluster, new_worker(cluster, "w1"))
     watch.look()
     assert watch.brief()["state"] == "done"
     assert [task.state for task in watch.stages[MAP_STAGE].page(0, 4)] == ["done"] * 4
     assert watch.stages[REDUCE_STAGE].done == 3
     agree(cluster, job, watch)
+
+
+def test_what_was_in_hand_when_a_job_was_cancelled_is_stopped(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 4)
+    claim = new_worker(cluster, "w0").claim()
+    assert claim is not None
+    control.cancel(cluster, job)
+    watch = JobWatch(cluster, job)
+    watch.look()
+    assert [task.state for task in watch.stages[MAP_STAGE].sample()] == ["stopped"]
+    overview = watch.overview({})
+    assert overview["stages"][0]["running"] == 0
+    assert overview["statistics"][MAP_STAGE]["stragglers"] == []
+    assert [bar.outcome for bar in watch.bars()] == ["stopped"]
+    assert watch.stages[MAP_STAGE].pending() == [number for number in range(4) if number != claim.index]
+
+
+def test_a_chunk_record_that_is_gone_hides_only_its_numbers(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 40)
+    work(cluster, new_worker(cluster, "w0"))
+    watch = JobWatch(cluster, job)
+    watch.look()
+    stage = watch.stages[MAP_STAGE]
+    cluster.storage.delete([keys.chunk_record(job, MAP_STAGE, stage.folded[0]["record"])])
+    assert stage.pending() == []
+    overview = watch.overview({})
+    assert overview["flow"][0]["records"] == 40
+    assert overview["known_tasks"] == 43 - 8
+    assert "1 chunk records cannot be read" in overview["notes"][0]
+    page = stage.page(0, 40)
+    assert {task.state for task in page} == {"done"}
+    assert [task.records_in for task in page[6:10]] == [0, 0, 1, 1]
+
+
+def test_a_worker_whose_record_is_damaged_hides_no_job(cluster: Cluster, executable: Path) -> None:
+    job = open_job(cluster, executable, 4)
+    new_worker(cluster, "w0")  # whose record is {}
+    jobs = JobsWatch(cluster)
+    jobs.look()
+    watch = JobWatch(cluster, job)
+    watch.look()
+    assert watch.overview(jobs.workers)["notes"] == ["no worker offers anything"]
