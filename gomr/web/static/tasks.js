@@ -139,15 +139,15 @@ function Table({ job, stage, rows, sort }) {
               </td>
               <td><${State} of=${task.state} />${task.message && html`<div class="small">${task.message}</div>`}</td>
               <td class="number">${task.attempts}</td>
-              <td class="number nowrap">${task.attempts ? seconds(task.seconds) : "–"}</td>
-              <td class="number nowrap">${known(task, task.fetch)}</td>
-              <td class="number nowrap">${known(task, task.run)}</td>
-              <td class="number nowrap">${known(task, task.write)}</td>
-              <td class="number">${count(task.records_in)}</td>
-              <td class="number">${count(task.records_out)}</td>
-              <td class="number nowrap">${size(task.bytes_in)}</td>
-              <td class="number nowrap">${size(task.bytes_out)}</td>
-              <td class="number nowrap">${size(task.memory)}</td>
+              <td class="number nowrap">${task.state === "run" ? seconds(task.seconds) : known(task, seconds(task.seconds))}</td>
+              <td class="number nowrap">${known(task, seconds(task.fetch))}</td>
+              <td class="number nowrap">${known(task, seconds(task.run))}</td>
+              <td class="number nowrap">${known(task, seconds(task.write))}</td>
+              <td class="number">${known(task, count(task.records_in))}</td>
+              <td class="number">${known(task, count(task.records_out))}</td>
+              <td class="number nowrap">${known(task, size(task.bytes_in))}</td>
+              <td class="number nowrap">${known(task, size(task.bytes_out))}</td>
+              <td class="number nowrap">${known(task, size(task.memory))}</td>
               <td class="mono">${task.worker}</td>
             </tr>`,
         )}
@@ -156,4 +156,4 @@ function Table({ job, stage, rows, sort }) {
   >`;
 }
 
-const known = (task, value) => (task.state === "done" ? seconds(value) : "–");
+const known = (task, shown) => (task.state === "done" ? shown : "–");
