@@ -24,9 +24,9 @@ export function draw(canvas, answer, plane, width, at) {
   clipped(paint, plane.gutter, plane.width, height, () => {
     const first = Math.floor(plane.top / ROW),
       last = first + plane.rows + 1;
-    answer.bars.forEach((bar, number) => {
-      if (bar[0] >= first && bar[0] <= last) attempt(paint, plane, found, bar, number === at);
-    });
+    const seen = answer.bars.filter((bar) => bar[0] >= first && bar[0] <= last);
+    for (const bar of seen) beside(paint, plane, found, bar);
+    for (const bar of seen) inSlot(paint, plane, found, bar, bar === answer.bars[at]);
   });
 }
 
@@ -55,7 +55,7 @@ function axis(paint, plane, found, height, width) {
 
 function rows(paint, plane, found, names, width) {
   names.forEach((name, row) => {
-    const y = AXIS + row * ROW - plane.top;
+    const y = down(plane, row);
     if (y < AXIS - ROW || y > AXIS + plane.rows * ROW) return;
     paint.fillStyle = found.line;
     paint.fillRect(0, y, width, names[row - 1] === name ? 0.5 : 1);
@@ -68,30 +68,34 @@ function rows(paint, plane, found, names, width) {
   });
 }
 
-function attempt(paint, plane, found, [row, , , name, outcome, started, ended, fetch, wait, run, write], chosen) {
-  const x = (when) => plane.gutter + ((when - plane.began - plane.start) / plane.span) * plane.width;
-  const y = AXIS + row * ROW - plane.top + 3,
-    tall = ROW - 6;
-  const piece = (from, to, colour, thin = false) => {
-    paint.fillStyle = colour;
-    paint.fillRect(
-      x(from),
-      thin ? y + tall / 3 : y,
-      Math.max(1, x(to) - x(from) - (to === ended ? 1 : 0)),
-      thin ? tall / 3 : tall,
-    );
-  };
-  if (run) {
-    piece(started, started + fetch, found.fetch, true);
-    piece(started + fetch, started + fetch + wait, found.empty, true);
-    piece(started + fetch + wait, ended - write, outcome === "stopped" ? found.off : found.run);
-    piece(ended - write, ended, found.write, true);
-  } else {
-    piece(started, ended, outcome === "run" ? found.run : outcome === "overtaken" ? found.off : found.bad);
-  }
+// What happens beside a slot: thin, and below all runs, for the task before may still run there.
+function beside(paint, plane, found, [row, , , , , started, ended, fetch, wait, run, write]) {
+  if (!run) return;
+  const thin = (from, to, colour) => piece(paint, plane, row, from, to, colour, (ROW - 6) / 3);
+  thin(started, started + fetch, found.fetch);
+  thin(started + fetch, started + fetch + wait, found.empty);
+  thin(ended - write, ended, found.write);
+}
+
+function inSlot(paint, plane, found, [row, , , name, outcome, started, ended, fetch, wait, run, write], chosen) {
+  const colour = { done: "run", run: "run", stopped: "off", overtaken: "off" }[outcome] || "bad";
+  const [from, to] = run ? [started + fetch + wait, ended - write] : [started, ended];
+  piece(paint, plane, row, from, to, found[colour], ROW - 6);
   if (name.endsWith("-backup") || chosen) {
+    const left = across(plane, started);
     paint.strokeStyle = chosen ? found.text : found.backup;
     paint.lineWidth = 2;
-    paint.strokeRect(x(started), y - 1, Math.max(3, x(ended) - x(started)), tall + 2);
+    paint.strokeRect(left, down(plane, row) + 2, Math.max(3, across(plane, ended) - left), ROW - 4);
   }
 }
+
+function piece(paint, plane, row, from, to, colour, tall) {
+  const left = across(plane, from),
+    width = across(plane, to) - left;
+  if (width <= 0) return;
+  paint.fillStyle = colour;
+  paint.fillRect(left, down(plane, row) + (ROW - tall) / 2, Math.max(1, width - 1), tall); // a gap tells two bars apart
+}
+
+const across = (plane, when) => plane.gutter + ((when - plane.began - plane.start) / plane.span) * plane.width;
+const down = (plane, row) => AXIS + row * ROW - plane.top;

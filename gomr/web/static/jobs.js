@@ -42,7 +42,7 @@ export function Jobs() {
                       <th scope="col" class="number">Input</th>
                       <th scope="col" class="number">Cost</th>
                       <th scope="col">Started</th>
-                      <th scope="col">Executable</th>
+                      <th scope="col">Digest</th>
                     </tr>
                   </thead>
                   <tbody>
@@ -68,7 +68,7 @@ function Row({ job }) {
     <td class="number nowrap">${job.input_bytes ? size(job.input_bytes) : "–"}</td>
     <td class="number nowrap">${dollars(job.cost)}</td>
     <td class="nowrap">${moment(job.created)}</td>
-    <td class="mono" title=${job.executable}>${job.executable.slice(0, 12)}</td>
+    <td class="mono" title=${job.executable}>${job.executable.slice(0, 8)}</td>
   </tr>`;
 }
 

@@ -139,7 +139,9 @@ function Table({ job, stage, rows, sort }) {
               </td>
               <td><${State} of=${task.state} />${task.message && html`<div class="small">${task.message}</div>`}</td>
               <td class="number">${task.attempts}</td>
-              <td class="number nowrap">${task.state === "run" ? seconds(task.seconds) : known(task, seconds(task.seconds))}</td>
+              <td class="number nowrap">
+                ${task.state === "run" ? seconds(task.seconds) : known(task, seconds(task.seconds))}
+              </td>
               <td class="number nowrap">${known(task, seconds(task.fetch))}</td>
               <td class="number nowrap">${known(task, seconds(task.run))}</td>
               <td class="number nowrap">${known(task, seconds(task.write))}</td>
