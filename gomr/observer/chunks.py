@@ -55,8 +55,8 @@ class ChunkRecords:
         """The tasks of all records that were read, in order."""
         return (task for chunk in sorted(self._known) for task in self._known[chunk])
 
-    def has_room(self, chunk_size: int, chunks: int) -> int:
-        """Return how many of so many chunks may be read without one being let go."""
+    def room_for(self, chunks: int, chunk_size: int) -> int:
+        """Return how many of so many chunks, of so many tasks each, may be read without one being let go."""
         return max(0, min(chunks, FACTS_MAX // chunk_size - len(self._known)))
 
     @property

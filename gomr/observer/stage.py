@@ -113,7 +113,7 @@ class StageWatch:
         """Return the facts of tasks that have begun, from all over the stage: more of them with each look."""
         assert self.record is not None
         missing = self._records.missing(self.folded)
-        count = self._records.has_room(self.record.chunk_size, CHUNKS_PER_LOOK)
+        count = self._records.room_for(CHUNKS_PER_LOOK, self.record.chunk_size)
         if missing and count:
             spread = [chunk for chunk in _scattered(self.record.chunks) if chunk in missing]
             self._records.load(spread[:count], self.folded)
