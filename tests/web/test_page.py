@@ -238,6 +238,7 @@ def test_the_keyboard_reaches_tasks_and_attempts(cluster_gomr: Gomr, open_page: 
     page.wait_for_url("**/timeline?from=*")
     page.keyboard.press("0")
     page.wait_for_url("**/timeline")
+    expect(page.get_by_text("4 of 4 attempts shown")).to_be_visible()  # what is asked for anew has come
     page.keyboard.press("ArrowDown")
     expect(page.locator("#bar")).to_contain_text("attempt 1, done")
 
