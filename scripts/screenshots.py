@@ -78,7 +78,11 @@ def make_jobs(cluster: Cluster) -> dict[str, str]:
     (cluster.folder / "visits.py").write_text(JOB)
     split, fast = ("--split-size", 2000), ("--param", "seconds=0.002")
     jobs = {}
-    for state, source, arguments in (("done", good, fast), ("failed", bad, fast), ("live", good, ("--param", "seconds=0.03"))):
+    for state, source, arguments in (
+        ("done", good, fast),
+        ("failed", bad, fast),
+        ("live", good, ("--param", "seconds=0.03")),
+    ):
         wait = ("--wait",) if state != "live" else ()
         found = cluster.run("submit", "visits.py", source, *split, *arguments, *wait)
         jobs[state] = re.findall(r"visits-[0-9a-f]{12}", found)[0]
