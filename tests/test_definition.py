@@ -40,6 +40,7 @@ def module_of(folder: Path, source: str) -> ModuleType:
         (MAPPER + "partitions = True\n", 3, "partitions is True"),
         (MAPPER + "params = [1]\n", 3, "params is a dict"),
         (MAPPER + "input_format = 'csv'\n", 3, "input_format is 'csv'"),
+        (MAPPER + "chunk_bytes = '4MB'\n", 3, "chunk_bytes is '4MB'"),
         (MAPPER + "output_format = 'csv'\n", 3, "output_format is 'csv'"),
         (MAPPER + "inputs = 7\n", 3, "inputs is a list"),
         (MAPPER + "steps = []\n", 3, "one map and one reduce"),
@@ -64,13 +65,15 @@ def test_all_names_of_a_job(tmp_path: Path) -> None:
         "combiner = reducer\n"
         "def partitioner(key, partitions):\n    return 0\n"
         "def setup():\n    pass\n"
-        "partitions = 3\nparams = {'a': 1}\ninput_format = 'chunks'\noutput_format = 'json'\ninputs = 'x.txt'\n"
+        "partitions = 3\nparams = {'a': 1}\ninput_format = 'chunks'\n"
+        "chunk_bytes = 4096\noutput_format = 'json'\ninputs = 'x.txt'\n"
     )
     definition = define(module_of(tmp_path, source))
     assert definition.partitions == 3
     assert definition.params == {"a": 1}
     assert definition.inputs == ("x.txt",)
     assert definition.input_format.name == "chunks"
+    assert definition.chunk_bytes == 4096
 
 
 def test_helpers_with_other_names_are_fine(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gomr.builtin.file import FileStorage
 from gomr.job.errors import DefinitionError
-from gomr.job.formats import INPUT_FORMATS, Lines, input_format
+from gomr.job.formats import CHUNK_BYTES, INPUT_FORMATS, Lines, chunk_size, input_format
 from gomr.model import Input
 from gomr.planning import ALIGN_BELOW_BYTES, cut
 from gomr.worker.fetch import whole_lines
@@ -95,6 +95,13 @@ def test_chunks_are_whole_lines_and_lose_nothing(data: bytes) -> None:
     assert b"".join(chunks) == data
     assert all(chunk.endswith(b"\n") for chunk in chunks[:-1])
     assert "".join(read("chunks", data)).encode("utf-8", "surrogateescape") == data
+
+
+def test_a_chunk_is_as_large_as_the_job_wants_within_its_memory() -> None:
+    assert chunk_size(1000, 512 * 2**20) == 1000
+    assert chunk_size(4 * 2**20, 512 * 2**20) == 4 * 2**20
+    assert chunk_size(2**30, 64 * 2**20) == 2**20
+    assert chunk_size(2**30, 0) == CHUNK_BYTES
 
 
 def test_a_subclass_says_what_the_records_are() -> None:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from gomr.job.errors import DefinitionError
-from gomr.job.formats import InputFormat, input_format
+from gomr.job.formats import CHUNK_BYTES, InputFormat, input_format
 from gomr.job.outputs import Formatter, output_format
 from gomr.job.reducers import KnownReducer
 from gomr.job.sort import Sort
@@ -23,8 +23,8 @@ ARITIES = {
     "partitioner": ("key", "partitions"),
     "setup": (),
 }
-SETTINGS = ("params", "partitions", "input_format", "output_format", "inputs", "steps", "sort")
-NOT_WITH_SORT = ("mapper", "reducer", "combiner", "partitioner", "setup", "input_format", "output_format")
+SETTINGS = ("params", "partitions", "input_format", "chunk_bytes", "output_format", "inputs", "steps", "sort")
+NOT_WITH_SORT = (*ARITIES, "input_format", "chunk_bytes", "output_format")
 MEANT = {"map": "mapper", "reduce": "reducer", "combine": "combiner", "partition": "partitioner"}
 PARTITIONS_MAX = 10_000
 PARAM_TYPES = (str, int, float, bool, type(None))
@@ -43,6 +43,7 @@ class JobDefinition:
     input_format: InputFormat
     output_format: Formatter
     partitions: int | None = None
+    chunk_bytes: int = CHUNK_BYTES
     params: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     sort: Sort | None = None  # in place of mapper and reducer
@@ -85,6 +86,7 @@ def define(module: ModuleType) -> JobDefinition:
             input_format=input_format(getattr(module, "input_format", "lines")),
             output_format=output_format(getattr(module, "output_format", "text")),
             partitions=_partitions(getattr(module, "partitions", None)),
+            chunk_bytes=_chunk_bytes(getattr(module, "chunk_bytes", CHUNK_BYTES)),
             params=_params(getattr(module, "params", {})),
             inputs=_inputs(getattr(module, "inputs", ())),
             sort=getattr(module, "sort", None),
@@ -159,6 +161,12 @@ def _binding_lines(module: ModuleType) -> dict[str, int]:
 def _partitions(value: Any) -> int | None:
     if value is not None and (type(value) is not int or not 1 <= value <= PARTITIONS_MAX):
         raise DefinitionError(f"partitions is {value!r}; it is a number from 1 to {PARTITIONS_MAX}")
+    return value
+
+
+def _chunk_bytes(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise DefinitionError(f"chunk_bytes is {value!r}; it is a number of bytes")
     return value
 
 

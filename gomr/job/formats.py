@@ -10,9 +10,7 @@ from typing import Any, AnyStr, BinaryIO
 
 from gomr.job.errors import DefinitionError
 
-CHUNK_BYTES_MAX = 4 * 1024 * 1024  # of a chunk: larger ones repeat fewer words, but leave the processor's cache
-CHUNK_BYTES_MIN = 64 * 1024  # large enough that a call a chunk costs nothing
-LINES_BYTES_MAX = 256 * 1024  # that are strings at a time: of what the processor's cache holds
+CHUNK_BYTES = 64 * 1024  # its words fit into the processor's cache, which a count of larger chunks leaves
 MEMORY_PER_CHUNK = 64  # a chunk is so small a part of --memory: what a mapper makes of it is several times larger
 
 
@@ -55,7 +53,7 @@ class Lines(InputFormat):
         return super().batches(stream, length, chunk_bytes)
 
     def _runs(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[list[Any]]:
-        for chunk in line_chunks(stream, length, min(chunk_bytes, LINES_BYTES_MAX)):
+        for chunk in line_chunks(stream, length, min(chunk_bytes, CHUNK_BYTES)):
             if self._text:  # no byte of a character is a newline, however damaged: to decode all at once is the same
                 yield _lines_of(chunk.decode("utf-8", "surrogateescape"), "\n", "\r")
             else:
@@ -108,9 +106,9 @@ def input_format(value: object) -> InputFormat:
     )
 
 
-def chunk_size(memory_bytes: int) -> int:
+def chunk_size(wanted_bytes: int, memory_bytes: int) -> int:
     """Return the bytes of a chunk for a task with so much memory."""
-    return max(CHUNK_BYTES_MIN, min(CHUNK_BYTES_MAX, memory_bytes // MEMORY_PER_CHUNK))
+    return min(wanted_bytes, max(CHUNK_BYTES, memory_bytes // MEMORY_PER_CHUNK))
 
 
 def _lines_of(data: AnyStr, newline: AnyStr, carriage_return: AnyStr) -> list[AnyStr]:

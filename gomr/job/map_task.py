@@ -29,7 +29,7 @@ class Records:
     def __init__(self, definition: JobDefinition, task: TaskFile) -> None:
         self._format = definition.input_format
         self._pieces = task.inputs
-        self._chunk_bytes = chunk_size(task.memory_bytes)
+        self._chunk_bytes = chunk_size(definition.chunk_bytes, task.memory_bytes)
         self._careful = Careful(task) if Careful.is_needed(task) else None
         self._before = 0  # records of this piece that came before the run in hand
         self._run: list[Any] = []
