@@ -4,6 +4,7 @@ import getpass
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gomr import results
 from gomr.config import Config
 from gomr.errors import UsageError, WaitTimeout
-from gomr.executables import describe, environment, file_digest
+from gomr.executables import Inquiry, asked, file_digest, file_identity
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
 from gomr.logs import CLOSE_SECONDS_MAX, log
@@ -29,6 +30,7 @@ from gomr.scheduling.submit import Submitted, new_job_id, submit
 from gomr.scheduling.uploads import OnUpload
 from gomr.urls import parse
 from gomr.worker.process_executor import ProcessExecutor
+from gomr.worker.programs import prepare
 from gomr.worker.settings import WorkerSettings
 from gomr.worker.worker import Worker
 
@@ -112,10 +114,15 @@ class Client:
         inputs: Sequence[str] = (),
         options: JobOptions | None = None,
         on_upload: OnUpload = lambda _stored, _total: None,
+        *,
+        inquiry: Inquiry | None = None,
+        settings: WorkerSettings | None = None,
     ) -> Submitted:
         """Submit like `submit`; tell also whether the executable was uploaded, and whether the job was there.
 
         `on_upload` hears of local inputs on their way to a storage elsewhere: bytes so far, bytes in all.
+        With an `inquiry`, the executable has been asked already; with `settings`, a worker with them is about to run
+        the job in this process, and what it needs is started meanwhile.
         """
         with tempfile.TemporaryDirectory(prefix="gomr-submit-") as folder:
             executable = Path(job)
@@ -123,9 +130,12 @@ class Client:
                 built = self.build(job, Path(folder) / f"{executable.stem}.pex")
                 executable, digest, facts = built.path, built.digest, built.describe
             else:
+                identity = inquiry.identity if inquiry else file_identity(executable)
                 digest = file_digest(executable)
-                facts = self._describe(executable, digest, Path(folder))
-                if file_digest(executable) != digest:
+                if settings is not None:
+                    prepare(self.plugins, settings, digest)
+                facts = self._describe(executable, digest, inquiry)
+                if file_identity(executable) != identity:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
             chosen = options or JobOptions()
             record = self._record(digest, facts, inputs, chosen)
@@ -249,9 +259,10 @@ class Client:
         if not log.is_configured():
             sinks = [self.plugins.open_log_sink(url) for url in self.config.items("logs") or []]
             log.configure(sinks, self.config.text("log_level"))
-        log.info("plugins.loaded", plugins=[str(info) for info in self.plugins.loaded()])
+        loaded = self.plugins.loaded()
+        log.info("plugins.loaded", plugins=[str(info) for info in loaded])
         chosen = settings or self.worker_settings()
-        names = [f"{info.name} {info.version}".strip() for info in self.plugins.loaded()]
+        names = [f"{info.name} {info.version}".strip() for info in loaded]
         return Worker(cluster, chosen, partial(ProcessExecutor, cluster, self.plugins, chosen), names)
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:
@@ -275,12 +286,14 @@ class Client:
         """Close the client."""
         self.close()
 
-    def _describe(self, executable: Path, digest: str, folder: Path) -> dict[str, Any]:
+    def _describe(self, executable: Path, digest: str, inquiry: Inquiry | None) -> dict[str, Any]:
         """Return what an executable says of itself: what it said a moment ago, unless it looks for its own inputs."""
         now = time.monotonic()
         known, until, facts = self._described
-        if known != digest or now > until or facts.get("inputs"):
-            facts = describe(executable, environment(self.config.path("cache_dir") / "describe-pex", folder))
+        if inquiry is not None or known != digest or now > until or facts.get("inputs"):
+            asking = nullcontext(inquiry) if inquiry else asked(executable, self.config.path("cache_dir"))
+            with asking as asked_now:
+                facts = asked_now.answer()
             self._described = digest, now + DESCRIBED_SECONDS, facts
         return facts
 

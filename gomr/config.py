@@ -1,7 +1,6 @@
 """Settings and where each came from: flags > environment > gomr.toml > the user's file > the machine's > defaults."""
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,10 +157,16 @@ def _masked(name: str, text: str) -> str:
 def _read(path: Path) -> dict[str, str]:
     """Read a settings file; a missing one is empty. Raises ConfigurationError."""
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+    import tomllib  # for those who have such a file
+
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
     known = {setting.name for setting in SETTINGS}
     for name, value in values.items():

@@ -1,5 +1,6 @@
 """Asks an executable what it is (`describe`), and says what this machine offers to executables."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from gomr.backends import COPY_BYTES
 from gomr.errors import DefinitionRefused, NotFoundError, UsageError
 from gomr.job.main import platform_tag, python_tag
 from gomr.job.version import CONTRACT_VERSION
@@ -20,6 +21,7 @@ from gomr.supervision.supervisor import EXIT_NO_START
 
 DESCRIBE_SECONDS_MAX = 120.0  # a first start unpacks a PEX with all its dependencies
 OUTPUT_BYTES_MAX = 2000
+READ_BYTES = 1024 * 1024
 HUGE_PAGES = "glibc.malloc.hugetlb=1"  # a task touches all of its memory once, page by page: measured 5 to 8 % faster
 
 
@@ -32,7 +34,7 @@ def file_digest(path: Path, on_bytes: Callable[[int], None] = lambda _position: 
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while data := file.read(COPY_BYTES):
+            while data := file.read(READ_BYTES):
                 digest.update(data)
                 on_bytes(file.tell())
     except OSError as error:
@@ -64,28 +66,91 @@ def describe(path: Path, variables: Mapping[str, str], user: str = "") -> dict[s
 
     Raises ExecutableRefused where it does not keep the contract, DefinitionRefused where its job file is no job.
     """
-    with tempfile.TemporaryDirectory(prefix="gomr-describe-") as folder:
-        answer = Path(folder) / "describe.json"
+    with Inquiry(path, variables, user) as inquiry:
+        return inquiry.answer()
+
+
+@contextlib.contextmanager
+def asked(path: Path, cache_dir: Path) -> Iterator["Inquiry"]:
+    """Ask an executable what it is, as who submits it does; the block runs meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="gomr-submit-") as home:
+        variables = environment(cache_dir / "describe-pex", Path(home))
+        with Inquiry(path, variables) as inquiry:
+            yield inquiry
+
+
+def file_identity(path: Path) -> tuple[int, int, int]:
+    """Return what changes whenever a file is written or replaced. Raises NotFoundError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise NotFoundError(f"{path}: {error.strerror}") from error
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class Inquiry:
+    """An executable that is being asked what it is (`describe`), while the asker does something else.
+
+    `identity` is that of the file before it was asked.
+    """
+
+    def __init__(self, path: Path, variables: Mapping[str, str], user: str = "") -> None:
+        self.identity = file_identity(path)
+        self._path = path
+        self._folder = tempfile.TemporaryDirectory(prefix="gomr-describe-")
+        folder = Path(self._folder.name)
+        self._answer, self._output = folder / "describe.json", folder / "output"
         if user:
             shutil.chown(folder, user)
-        output = _run([str(path.absolute()), "describe", str(answer)], variables, Path(folder), user)
+        command = [str(path.absolute()), "describe", str(self._answer)]
+        with self._output.open("wb") as output:
+            self._supervised = start(command, output=output, environment=variables, folder=folder, user=user)
+
+    def __enter__(self) -> Self:
+        """Return the inquiry itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ask no more."""
+        self._supervised.kill()
+        self._folder.cleanup()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for what the executable says of itself, and return it. Raises what `describe` does."""
+        said = self._wait()
         try:
-            facts: dict[str, Any] = json.loads(answer.read_bytes())
+            facts: dict[str, Any] = json.loads(self._answer.read_bytes())
             version, ok = facts["contract"], facts["ok"]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            said = f"; it said:\n{output}" if output else ""
+            said = f"; it said:\n{said}" if said else ""
             raise ExecutableRefused(
-                f"{path}: not a gomr executable: it does not answer `describe` (build it with `gomr build`){said}"
+                f"{self._path}: not a gomr executable: it does not answer `describe` (build it with `gomr build`){said}"
             ) from error
-    if version != CONTRACT_VERSION:
-        raise ExecutableRefused(
-            f"{path}: speaks version {version} of the job contract, and this gomr speaks version {CONTRACT_VERSION}; "
-            "build the job again with this version of gomr"
-        )
-    if not ok:
-        problem = facts["error"]
-        raise DefinitionRefused(problem.get("traceback") or problem.get("message") or "the job file does not load")
-    return facts
+        if version != CONTRACT_VERSION:
+            raise ExecutableRefused(
+                f"{self._path}: speaks version {version} of the job contract, and this gomr speaks version "
+                f"{CONTRACT_VERSION}; build the job again with this version of gomr"
+            )
+        if not ok:
+            problem = facts["error"]
+            raise DefinitionRefused(problem.get("traceback") or problem.get("message") or "the job file does not load")
+        return facts
+
+    def _wait(self) -> str:
+        """Wait for the command's end, or for the time limit; return the end of what it printed."""
+        try:
+            status = self._supervised.wait(DESCRIBE_SECONDS_MAX)
+        except subprocess.TimeoutExpired as error:
+            limit = f"{DESCRIBE_SECONDS_MAX:g} s"
+            raise ExecutableRefused(f"{self._path}: did not answer `describe` within {limit}") from error
+        with self._output.open("rb") as file:
+            file.seek(max(0, self._output.stat().st_size - OUTPUT_BYTES_MAX))
+            text = file.read().decode("utf-8", "replace").strip()
+        if status == EXIT_NO_START:
+            raise ExecutableRefused(f"{self._path}: cannot be executed: {text}")
+        return text
 
 
 def offers() -> dict[str, Any]:
@@ -95,23 +160,3 @@ def offers() -> dict[str, Any]:
         if shutil.which(f"python3.{minor}", path=job_path()):
             pythons.add(f"cp3{minor}")
     return {"contracts": [CONTRACT_VERSION], "pythons": sorted(pythons), "platform": platform_tag()}
-
-
-def _run(command: list[str], variables: Mapping[str, str], folder: Path, user: str) -> str:
-    """Run a command to its end, or to the time limit; return the end of what it printed."""
-    log = folder / "output"
-    with log.open("wb") as output:
-        supervised = start(command, output=output, environment=variables, folder=folder, user=user)
-    try:
-        status = supervised.wait(DESCRIBE_SECONDS_MAX)
-    except subprocess.TimeoutExpired as error:
-        limit = f"{DESCRIBE_SECONDS_MAX:g} s"
-        raise ExecutableRefused(f"{command[0]}: did not answer `describe` within {limit}") from error
-    finally:
-        supervised.kill()
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - OUTPUT_BYTES_MAX))
-        text = file.read().decode("utf-8", "replace").strip()
-    if status == EXIT_NO_START:
-        raise ExecutableRefused(f"{command[0]}: cannot be executed: {text}")
-    return text

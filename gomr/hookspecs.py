@@ -1,4 +1,4 @@
-"""The hooks a plugin may implement. Read it top to bottom: records, then the four hooks."""
+"""The hooks a plugin may implement. Read it top to bottom: records, then the five hooks."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -27,26 +27,33 @@ class Backend(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """An executable, and what all its processes on this machine have; every path is local and absolute."""
+
+    executable: Path
+    digest: str
+    environment: Mapping[str, str]
+    serve: bool
+    open_files: int
+    file_bytes: int
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
-    """One task to run as a process of its own; every path is local and absolute.
+    """One task of a program, to run as a process of its own; every path is local and absolute.
 
     `stop` is set when the task is to be killed; `why_killed` is called with a sentence by whoever kills it for a limit.
     """
 
-    executable: Path
-    digest: str
+    program: Program
     task_file: Path
     scratch: Path
     log: Path
-    environment: Mapping[str, str]
-    serve: bool
     task_seconds: float
     memory_bytes: int
-    open_files: int
-    file_bytes: int
     stop: threading.Event
     why_killed: Callable[[str], None]
-    user: str = ""
     identity: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,5 +114,19 @@ def gomr_run_task(launch: Launch) -> int | None:
     ...     if launch.identity["job"].startswith("gpu-"):
     ...         return run_in_a_container(launch)
     ...     return None
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def gomr_prepare(program: Program) -> bool | None:
+    """Hear that tasks of an executable are about to come, and return at once: True, or None for "not mine".
+
+    Whoever answers `gomr_run_task` answers this, too: else the built-in plugin starts a process of the executable.
+
+    >>> @hookimpl
+    ... def gomr_prepare(program):
+    ...     pull_image_in_background(program.digest)
+    ...     return True
     """
     raise NotImplementedError

@@ -8,10 +8,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -21,6 +20,9 @@ from gomr.errors import ConfigurationError, CoordinatorError, GomrError, Storage
 from gomr.hookspecs import Backend
 from gomr.logs import log
 from gomr.urls import URL, parse
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 GROUP = "gomr"
 BUILTIN = {
@@ -64,7 +66,8 @@ class Plugins:
         self._discovers = items is None
         wanted = [item.strip() for item in items or () if item.strip()]
         blocked = {item.removeprefix("no:") for item in wanted if item.startswith("no:")}
-        for name in sorted(blocked - set(BUILTIN) - {entry.name for entry in installed()}):
+        unknown = blocked - set(BUILTIN)
+        for name in sorted(unknown and unknown - {entry.name for entry in installed()}):
             raise ConfigurationError(f"plugin 'no:{name}': there is no plugin {name!r} to leave out")
         for name, module in BUILTIN.items():
             if name not in blocked:
@@ -189,7 +192,8 @@ class Plugins:
             ) from error
 
     def _info(self, name: str, plugin: Any) -> PluginInfo:
-        distribution = next((entry.dist for entry in installed() if entry.name == name), None)
+        entries = [] if name in BUILTIN else installed()
+        distribution = next((entry.dist for entry in entries if entry.name == name), None)
         callers = self.manager.get_hookcallers(plugin) or []
         schemes = [
             f"{backend.scheme}://"
@@ -208,8 +212,10 @@ class Plugins:
         )
 
 
-def installed() -> list[metadata.EntryPoint]:
+def installed() -> list["metadata.EntryPoint"]:
     """Return the entry points of group `gomr` that are not built in; importing none of them."""
+    from importlib import metadata  # takes as long as all plugins of a usual command
+
     return [entry for entry in metadata.entry_points(group=GROUP) if entry.name not in BUILTIN]
 
 

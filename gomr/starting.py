@@ -15,6 +15,7 @@ from gomr.job.version import VERSION
 
 KEPT_SECONDS = 3600.0  # then an executable is asked again: what it needs of the machine may be gone
 FOLDER = "starts"
+SERVES = "serves"
 MINOR_VERSIONS = range(8, 20)  # of the interpreters that an executable may choose from
 
 
@@ -25,25 +26,32 @@ def check_starts(path: Path, digest: str, cache_dir: Path, variables: Mapping[st
     Raises what `gomr.executables.describe` does; only success is remembered. What it says is not kept: a job file may
     say something else at each time (its inputs are found anew, say).
     """
-    folder = cache_dir / FOLDER
-    proof = folder / f"{digest}-{_machine(user, path)}"
+    proof = cache_dir / FOLDER / f"{digest}-{_machine(user, path)}"
     root = Path(variables["PEX_ROOT"])
     with contextlib.suppress(OSError):
-        if 0 <= time.time() - proof.stat().st_mtime < KEPT_SECONDS and proof.read_text() == _state(root):
+        if 0 <= time.time() - proof.stat().st_mtime < KEPT_SECONDS and _state(root) in proof.read_text().split():
             return
-    describe(path, variables, user)
+    facts = describe(path, variables, user)
     with contextlib.suppress(OSError):  # a full disk: it is asked again next time
-        _keep(proof, _state(root))
+        _keep(proof, f"{_state(root)} {SERVES if facts.get('serve') else ''}")
 
 
-def _keep(proof: Path, state: str) -> None:
+def is_known_to_serve(digest: str, cache_dir: Path) -> bool:
+    """Say whether the executable with `digest` said of late, on this machine, that it can be a fork server."""
+    for proof in (cache_dir / FOLDER).glob(f"{digest}-*"):
+        with contextlib.suppress(FileNotFoundError):
+            return SERVES in proof.read_text().split()
+    return False
+
+
+def _keep(proof: Path, said: str) -> None:
     proof.parent.mkdir(parents=True, exist_ok=True)
     for old in proof.parent.iterdir():
         with contextlib.suppress(FileNotFoundError):
             if time.time() - old.stat().st_mtime >= KEPT_SECONDS:
                 old.unlink()
     aside = proof.with_suffix(f".{secrets.token_hex(4)}")
-    aside.write_text(state)
+    aside.write_text(said)
     aside.replace(proof)
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from gomr.builtin.console import ConsoleSink
 from gomr.builtin.file import FileStorage
 from gomr.builtin.sqlite import SqliteCoordinator
 from gomr.errors import ConfigurationError
-from gomr.hookspecs import Launch
+from gomr.hookspecs import Launch, Program
 from gomr.plugins import Plugins
 from tests.conftest import JOBS, Gomr
 
@@ -86,6 +87,10 @@ def test_gomr_log_sinks__opens_the_console(capsys: pytest.CaptureFixture[str]) -
         Plugins([]).open_log_sink("console://?color=1")
 
 
+def program_in(folder: Path, *, serve: bool) -> Program:
+    return Program(folder / "other", digest="0", environment={}, serve=serve, open_files=100, file_bytes=2**30)
+
+
 def test_gomr_run_task__can_be_answered_by_a_plugin(tmp_path: Path) -> None:
     path = tmp_path / "takes_some.py"
     path.write_text(
@@ -99,17 +104,12 @@ def test_gomr_run_task__can_be_answered_by_a_plugin(tmp_path: Path) -> None:
 
     def run(job: str) -> int:
         launch = Launch(
-            executable=tmp_path / "other",
-            digest="0",
+            program=program_in(tmp_path, serve=False),
             task_file=tmp_path / "task",
             scratch=tmp_path,
             log=tmp_path / "log",
-            environment={},
-            serve=False,
             task_seconds=60,
             memory_bytes=2**30,
-            open_files=100,
-            file_bytes=2**30,
             stop=threading.Event(),
             why_killed=print,
             identity={"job": job},
@@ -119,6 +119,25 @@ def test_gomr_run_task__can_be_answered_by_a_plugin(tmp_path: Path) -> None:
 
     assert run("mine") == 42
     assert run("another") == 7
+
+
+def test_gomr_prepare__goes_to_the_first_plugin_that_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "prepares.py"
+    path.write_text(
+        "from gomr.hookspecs import hookimpl\n\n\n@hookimpl\ndef gomr_prepare(program):\n"
+        "    (program.executable.parent / 'prepared').write_text(program.digest)\n    return True\n"
+    )
+    other = tmp_path / "other"
+    other.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    other.chmod(0o755)
+    Plugins([str(path)]).manager.hook.gomr_prepare(program=program_in(tmp_path, serve=True))
+    assert (tmp_path / "prepared").read_text() == "0"
+    assert not (tmp_path / "started").exists()  # the built-in one starts a process
+    Plugins([]).manager.hook.gomr_prepare(program=program_in(tmp_path, serve=True))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_plugin_can_be_a_file(plugin_file: Path) -> None:

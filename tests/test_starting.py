@@ -9,7 +9,7 @@ import pytest
 from gomr import starting
 from gomr.client import Client
 from gomr.errors import GomrError
-from gomr.starting import check_starts
+from gomr.starting import check_starts, is_known_to_serve
 
 ANSWER = '{"contract": 1, "ok": true}'
 
@@ -49,6 +49,17 @@ def test_an_executable_is_asked_once_for_each_place(
     assert times_asked(executable) == 2
     check_starts(executable, "another", tmp_path / "cache", variables)
     assert times_asked(executable) == 3
+
+
+def test_that_an_executable_serves_is_remembered(executable: Path, tmp_path: Path, variables: dict[str, str]) -> None:
+    cache = tmp_path / "cache"
+    check_starts(executable, "digest", cache, variables)
+    assert not is_known_to_serve("digest", cache)
+    executable.write_text(executable.read_text().replace('"ok"', '"serve": true, "ok"'))
+    check_starts(executable, "another", cache, variables)
+    assert is_known_to_serve("another", cache)
+    check_starts(executable, "another", cache, variables)
+    assert times_asked(executable) == 2
 
 
 @pytest.mark.parametrize("damage", ["old", "from the future", "broken", "gone"])

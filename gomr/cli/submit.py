@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
+from gomr.cli.asking import asked_early
 from gomr.cli.common import cluster_options, job_options, make_job_options, open_client
-from gomr.cli.progress import UploadProgress
-from gomr.cli.wait import wait_for
 
 EPILOG = """\b
 Examples:
@@ -37,9 +36,12 @@ def command(
 
     Prints the job id, alone, on standard output. The executable is uploaded only where its bytes are not stored yet.
     """
-    with open_client(storage, coordinator, plugins) as client:
+    with asked_early(job) as inquiry, open_client(storage, coordinator, plugins) as client:
+        from gomr.cli.progress import UploadProgress
+        from gomr.cli.wait import wait_for
+
         with UploadProgress() as uploads:
-            submitted = client.submit_in_full(job, inputs, make_job_options(options), uploads.show)
+            submitted = client.submit_in_full(job, inputs, make_job_options(options), uploads.show, inquiry=inquiry)
         stored = "uploaded" if submitted.executable_uploaded else "stored already, not uploaded again"
         click.echo(f"executable {stored}{'; the job was there already' if submitted.attached else ''}", err=True)
         click.echo(submitted.job)

@@ -13,6 +13,18 @@ from gomr.executables import file_digest
 from gomr.logs import log
 from gomr.scheduling.cluster import Cluster
 
+FOLDER = "bin"  # of the cache
+
+
+def executable_path(folder: Path, digest: str) -> Path:
+    """Return where an executable lies."""
+    return folder / digest / "executable"
+
+
+def unpacking_folder(folder: Path, digest: str) -> Path:
+    """Return the folder that an executable may unpack itself into; it goes with the entry."""
+    return folder / digest / "pex"
+
 
 class ExecutableLost(StorageError):
     """The storage has no such executable, or a damaged one: no machine's fault."""
@@ -37,7 +49,7 @@ class ExecutableCache:
 
         Raises ExecutableLost where the storage's copy does not match it either.
         """
-        path = self._folder / digest / "executable"
+        path = executable_path(self._folder, digest)
         with self._locked(digest) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
             while not self._is_good(digest, path):
@@ -49,8 +61,8 @@ class ExecutableCache:
             yield path
 
     def pex_root(self, digest: str) -> Path:
-        """Return the folder that the executable may unpack itself into; it goes with the entry."""
-        folder = self._folder / digest / "pex"
+        """Return the folder that the executable may unpack itself into, which is there."""
+        folder = unpacking_folder(self._folder, digest)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -11,7 +11,7 @@ from gomr.executables import ExecutableRefused, environment
 from gomr.logs import log
 from gomr.scheduling.cluster import Cluster
 from gomr.starting import check_starts
-from gomr.worker.cache import ExecutableCache
+from gomr.worker.cache import FOLDER, ExecutableCache
 from gomr.worker.settings import WorkerSettings
 
 
@@ -23,7 +23,7 @@ class Executables:
     ) -> None:
         self._user = settings.run_as
         self._cache_dir = settings.cache_dir
-        self._cache = ExecutableCache(cluster, settings.cache_dir / "bin", settings.cache_bytes)
+        self._cache = ExecutableCache(cluster, settings.cache_dir / FOLDER, settings.cache_bytes)
         self._on_refusal = on_refusal
         self._tried: set[str] = set()
         self._refused: dict[str, str] = {}

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gomr.backends import RequestCounter, counted_requests
-from gomr.executables import environment, file_digest
-from gomr.hookspecs import Launch
+from gomr.executables import file_digest
+from gomr.hookspecs import Launch, Program
 from gomr.job.careful import TRACE
 from gomr.job.contract import Piece
 from gomr.job.version import CONTRACT_VERSION
@@ -33,6 +33,7 @@ from gomr.worker.executor import Executor, Running
 from gomr.worker.jobs import Jobs
 from gomr.worker.livelog import LiveLog
 from gomr.worker.outcome import Outcome, TaskFailed, is_regular, read_outcome
+from gomr.worker.programs import program_of
 from gomr.worker.scratch import ScratchFolder, delete_tree
 from gomr.worker.settings import WorkerSettings
 
@@ -85,11 +86,13 @@ class ProcessExecutor(Executor):
         at, started, started_seconds = claim.at, time.monotonic(), time.time()
         record = self._jobs.record(at)
         with self._executables.use(at.head.executable, at.head.executable_object) as executable:
+            program = self._program(at.head.executable, record, executable)
+            self._plugins.manager.hook.gomr_prepare(program=program)
             pieces = self._pieces(claim, record, scratch)
             fetched = time.monotonic()
             with self._slot(running):
                 began = time.monotonic()
-                outcome = self._run_process(running, record, executable, pieces, scratch)
+                outcome = self._run_process(running, record, program, pieces, scratch)
             ran = time.monotonic()
         if at.stage == MAP_STAGE:
             fetch.check_all_unchanged(self._inputs, record, claim.index)
@@ -156,31 +159,29 @@ class ProcessExecutor(Executor):
         maps = self._jobs.finished_maps(claim.at)
         return fetch.reduce_pieces(self._cluster, claim.at.job, MAP_STAGE, maps, claim.index, scratch)
 
+    def _program(self, digest: str, record: JobRecord, executable: Path) -> Program:
+        serve = bool(record.describe.get("serve"))
+        return program_of(self._settings, digest, executable, self._executables.pex_root(digest), serve=serve)
+
     def _run_process(
-        self, running: Running, record: JobRecord, executable: Path, pieces: list[Piece], scratch: Path
+        self, running: Running, record: JobRecord, program: Program, pieces: list[Piece], scratch: Path
     ) -> Outcome:
         """Run the task's process; return its outcome. Raises TaskFailed."""
-        claim, settings = running.claim, self._settings
+        claim = running.claim
         task = self._write_task(claim, record, pieces, scratch)
         killed: list[str] = []
         launch = Launch(
-            executable=executable,
-            digest=claim.at.head.executable,
+            program=program,
             task_file=scratch / "task.json",
             scratch=scratch / "work",
             log=scratch / "log",
-            environment=environment(self._executables.pex_root(claim.at.head.executable), executable.parent),
-            serve=bool(record.describe.get("serve")) and not settings.exec_per_task,
             task_seconds=record.task_seconds,
-            memory_bytes=settings.task_memory_bytes,
-            open_files=settings.open_files,
-            file_bytes=settings.file_bytes,
+            memory_bytes=self._settings.task_memory_bytes,
             stop=running.stop,
             why_killed=killed.append,
-            user=settings.run_as,
             identity={"job": claim.at.job, "stage": claim.at.stage, "task": str(claim.index)},
         )
-        with LiveLog(self._cluster, claim, launch.log, settings.log_bytes):
+        with LiveLog(self._cluster, claim, launch.log, self._settings.log_bytes):
             status = self._plugins.manager.hook.gomr_run_task(launch=launch)
         if killed:
             raise TaskFailed({"kind": "limit", "message": f"the task was killed: {killed[0]}"})

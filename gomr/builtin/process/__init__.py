@@ -5,7 +5,7 @@ import signal
 
 from gomr.builtin.process.pool import ServerPool
 from gomr.builtin.process.watch import run_once, watch
-from gomr.hookspecs import Launch, hookimpl
+from gomr.hookspecs import Launch, Program, hookimpl
 
 _pool = ServerPool()
 atexit.register(_pool.close)
@@ -14,7 +14,7 @@ atexit.register(_pool.close)
 @hookimpl(trylast=True)
 def gomr_run_task(launch: Launch) -> int | None:
     """Run the task in a fresh process; every task is this plugin's."""
-    if launch.serve:
+    if launch.program.serve:
         server = _pool.acquire(launch)
         if server is None and launch.stop.is_set():
             return -signal.SIGKILL
@@ -24,3 +24,11 @@ def gomr_run_task(launch: Launch) -> int | None:
             finally:
                 _pool.release(server)
     return run_once(launch)
+
+
+@hookimpl(trylast=True)
+def gomr_prepare(program: Program) -> bool:
+    """Start the executable's fork server in the background."""
+    if program.serve:
+        _pool.prepare(program)
+    return True

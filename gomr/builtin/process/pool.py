@@ -5,15 +5,18 @@ import itertools
 import json
 import os
 import select
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
 
-from gomr.hookspecs import Launch
+from gomr.hookspecs import Launch, Program
 from gomr.logs import log
 from gomr.supervision.supervised import Supervised, start
 
@@ -63,22 +66,23 @@ class ServerKey(NamedTuple):
     user: str
 
     @classmethod
-    def of(cls, launch: Launch) -> "ServerKey":
-        """Return the key of the server that can run a launch."""
-        found = launch.executable.stat()
-        variables = frozenset(launch.environment.items())
+    def of(cls, program: Program) -> "ServerKey":
+        """Return the key of the server that can run tasks of a program."""
+        found = program.executable.stat()
+        variables = frozenset(program.environment.items())
         file = (found.st_ino, found.st_mtime_ns)
-        return cls(launch.digest, file, variables, launch.open_files, launch.file_bytes, launch.user)
+        return cls(program.digest, file, variables, program.open_files, program.file_bytes, program.user)
 
 
 class ForkServerClient:
     """The worker's end of one fork server."""
 
-    def __init__(self, supervised: Supervised, control: socket.socket, key: ServerKey) -> None:
+    def __init__(self, supervised: Supervised, control: socket.socket, key: ServerKey, printed: IO[bytes]) -> None:
         self.key = key
         self.users = 0
         self.idle_since = time.monotonic()
         self.closed = False
+        self._printed: IO[bytes] | None = printed  # while it imported the job; the first task's log shows it
         self._supervised = supervised
         self._control = control
         self._lines = control.makefile("rb")
@@ -86,11 +90,11 @@ class ForkServerClient:
         self._tasks: dict[int, ServedTask] = {}
         self._lock = threading.Lock()
 
-    def handshake(self, launch: Launch) -> dict[str, object]:
-        """Return the server's first message; empty where it ended without one, or `launch.stop` was set first."""
+    def handshake(self, stop: threading.Event) -> dict[str, object]:
+        """Return the server's first message; empty where it ended without one, or `stop` was set first."""
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not select.select([self._control], [], [], POLL_SECONDS)[0]:
-            if launch.stop.is_set() or time.monotonic() > deadline:
+            if stop.is_set() or time.monotonic() > deadline:
                 return {}
         try:
             message = json.loads(self._lines.readline() or b"{}")
@@ -101,6 +105,15 @@ class ForkServerClient:
     def listen(self) -> None:
         """Read the server's messages from now on."""
         threading.Thread(target=self._listen, name=f"serve-{self.key.digest[:8]}", daemon=True).start()
+
+    def show_printed(self, log: Path) -> None:
+        """Append to a task's log what the server printed, unless another task's has it."""
+        with self._lock:
+            printed, self._printed = self._printed, None
+        if printed is not None:
+            with printed, log.open("ab") as file:
+                printed.seek(0)
+                shutil.copyfileobj(printed, file)
 
     def start(self, launch: Launch) -> ServedTask:
         """Have one task forked."""
@@ -121,6 +134,8 @@ class ForkServerClient:
             if self.closed:
                 return
             self.closed = True
+            if self._printed is not None:
+                self._printed.close()
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
         self._supervised.kill()
@@ -156,28 +171,60 @@ class ServerPool:
 
     def __init__(self) -> None:
         self._servers: dict[ServerKey, ForkServerClient] = {}
+        self._closed = threading.Event()
         self._no_serve: set[str] = set()  # digests whose fork server refused: they are executed for each task
         self._starting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
     def acquire(self, launch: Launch) -> ForkServerClient | None:
         """Return the fork server of a launch; None where its executable has none and must be executed."""
-        key = ServerKey.of(launch)
+        if launch.program.digest in self._no_serve:
+            return None
+        server = self._acquire(launch.program, launch.stop)
+        if server is not None:
+            server.show_printed(launch.log)
+        elif not launch.stop.is_set():
+            self._no_serve.add(launch.program.digest)
+        return server
+
+    def prepare(self, program: Program) -> None:
+        """Have the fork server of a program start in the background, unless there is one."""
         with self._lock:
-            starting = self._starting[launch.digest]
-        with starting:  # of this digest alone: a slow import keeps no other job waiting
+            if ServerKey.of(program) in self._servers or program.digest in self._no_serve:
+                return
+        name = f"prepare-{program.digest[:8]}"
+        threading.Thread(target=self._prepare, args=(program,), name=name, daemon=True).start()
+
+    def _prepare(self, program: Program) -> None:
+        try:
+            server = self._acquire(program, self._closed)
+        except OSError as error:  # the first task says it, if it is still so
+            log.debug("serve.unprepared", digest=program.digest, error=str(error))
+            return
+        if server is not None:
+            self.release(server)
+
+    def _acquire(self, program: Program, stop: threading.Event) -> ForkServerClient | None:
+        """Return the fork server of a program, a new one where there is none; None where it refuses."""
+        key = ServerKey.of(program)
+        with self._lock:
+            starting = self._starting[program.digest]
+        while not starting.acquire(timeout=POLL_SECONDS):  # of this digest alone: a slow import keeps no other waiting
+            if stop.is_set():
+                return None
+        try:
             server = self._find(key)
-            if server is None and launch.digest not in self._no_serve:
-                server = self._start(launch, key)
+            if server is None:
+                server = self._start(program, key, stop)
                 if server is None:
-                    if not launch.stop.is_set():
-                        self._no_serve.add(launch.digest)
                     return None
                 with self._lock:
                     self._servers[key] = server
                     server.users += 1
                 self._evict()
             return server
+        finally:
+            starting.release()
 
     def release(self, server: ForkServerClient) -> None:
         """Give a server back."""
@@ -187,6 +234,7 @@ class ServerPool:
 
     def close(self) -> None:
         """End all servers."""
+        self._closed.set()
         for server in list(self._servers.values()):
             server.close()
         self._servers.clear()
@@ -199,32 +247,34 @@ class ServerPool:
                 return server
         return None
 
-    def _start(self, launch: Launch, key: ServerKey) -> ForkServerClient | None:
+    def _start(self, program: Program, key: ServerKey, stop: threading.Event) -> ForkServerClient | None:
         ours, theirs = socket.socketpair()
+        printed = tempfile.TemporaryFile()  # noqa: SIM115 - the client closes it
         try:
-            with theirs, launch.log.open("ab") as output:
+            with theirs:
                 supervised = start(
-                    [str(launch.executable), "serve", str(theirs.fileno())],
-                    output=output,
-                    environment=launch.environment,
-                    folder=launch.executable.parent,
-                    open_files=launch.open_files,
-                    file_bytes=launch.file_bytes,
-                    user=launch.user,
+                    [str(program.executable), "serve", str(theirs.fileno())],
+                    output=printed,
+                    environment=program.environment,
+                    folder=program.executable.parent,
+                    open_files=program.open_files,
+                    file_bytes=program.file_bytes,
+                    user=program.user,
                     pass_fds=[theirs.fileno()],
                 )
         except BaseException:
             ours.close()
+            printed.close()
             raise
-        server = ForkServerClient(supervised, ours, key)
-        message = server.handshake(launch)
+        server = ForkServerClient(supervised, ours, key, printed)
+        message = server.handshake(stop)
         if message.get("ready"):
             server.listen()
             return server
         server.close()
-        if not launch.stop.is_set():
+        if not stop.is_set():
             reason = message.get("reason") or "the fork server did not start"
-            log.info("serve.refused", digest=launch.digest, reason=reason, next="a process is executed for each task")
+            log.info("serve.refused", digest=program.digest, reason=reason, next="a process is executed for each task")
         return None
 
     def _evict(self) -> None:

@@ -52,17 +52,18 @@ class ExecutedTask:
 
 def run_once(launch: Launch) -> int:
     """Execute the executable for this one task; return its exit status."""
-    environment = {**launch.environment, "HOME": str(launch.scratch), "TMPDIR": str(launch.scratch)}
+    program = launch.program
+    environment = {**program.environment, "HOME": str(launch.scratch), "TMPDIR": str(launch.scratch)}
     with launch.log.open("ab") as output:
-        command = [str(launch.executable), "task", str(launch.task_file)]
+        command = [str(program.executable), "task", str(launch.task_file)]
         supervised = start(
             command,
             output=output,
             environment=environment,
             folder=launch.scratch,
-            open_files=launch.open_files,
-            file_bytes=launch.file_bytes,
-            user=launch.user,
+            open_files=program.open_files,
+            file_bytes=program.file_bytes,
+            user=program.user,
         )
     try:
         return watch(ExecutedTask(supervised), launch)
