@@ -8,7 +8,7 @@ enum { SLOTS_MIN = 1024, PIECE_VALUE_BYTES_MIN = 16, PIECE_VALUE_BYTES_MAX = 409
 
 size_t table_used_bytes(const Table *table)
 {
-    size_t sorting = 2 * sizeof(SortItem) * table->entry_count; /* what `deal` is going to take */
+    size_t sorting = (2 * sizeof(SortItem) + sizeof(uint32_t)) * table->entry_count; /* what `deal` is going to take */
     return table->arena.total_bytes + table->slot_count * sizeof(Slot) + table->entry_room * sizeof(Entry *) + sorting;
 }
 
@@ -64,6 +64,12 @@ static int grow_entries(Table *table)
     return 0;
 }
 
+static bool is_of(const Entry *entry, const Key *key)
+{
+    return entry->prefix == key->prefix && entry->length == key->length && entry->kind == key->kind
+           && (key->length <= 8 || memcmp(entry->key + 8, key->bytes + 8, key->length - 8) == 0);
+}
+
 /* Returns the entry of a key, a new one with no values where there is none. */
 static Entry *entry_of(Table *table, const Key *key, uint64_t hash)
 {
@@ -71,8 +77,7 @@ static Entry *entry_of(Table *table, const Key *key, uint64_t hash)
         return NULL;
     size_t at = hash & (table->slot_count - 1);
     for (Entry *entry; (entry = table->slots[at].entry) != NULL; at = (at + 1) & (table->slot_count - 1))
-        if (table->slots[at].hash == hash && entry->prefix == key->prefix && entry->length == key->length
-            && entry->kind == key->kind && memcmp(entry->key, key->bytes, key->length) == 0)
+        if (table->slots[at].hash == hash && is_of(entry, key))
             return entry;
     if (table->entry_count == table->entry_room && grow_entries(table) < 0)
         return NULL;

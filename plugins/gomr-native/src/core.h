@@ -158,7 +158,7 @@ typedef struct {
 } SortItem;
 
 typedef bool (*IsLess)(const SortItem *left, const SortItem *right); /* where the first 16 bytes are the same */
-void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); /* stable */
+void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); /* stable; `room` is for all of them */
 
 /* -- records.c ------------------------------------------------------------------------------------------------------ */
 

@@ -49,7 +49,7 @@ static int deal(Table *table, uint32_t partitions, PyObject *partitioner)
     uint32_t *buckets = core_realloc(NULL, count * sizeof *buckets);
     table->items = core_realloc(NULL, count * sizeof *table->items);
     table->starts = core_realloc(NULL, (bucket_count + 1) * sizeof *table->starts);
-    SortItem *room = core_realloc(NULL, (count / 2 + 1) * sizeof *room);
+    SortItem *room = core_realloc(NULL, count * sizeof *room);
     bool failed = buckets == NULL || table->items == NULL || table->starts == NULL || room == NULL;
     for (size_t i = 0; i < count && !failed; i++) {
         int64_t partition = partition_of(table->entries[i], partitions, partitioner);

@@ -4,36 +4,54 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint32_t crc32_table[256];
+static uint32_t crc32_tables[8][256]; /* [n][b]: of byte b and n zeros after it */
 
-/* Prepares the table of CRC-32 (the polynomial of zlib). */
+/* Prepares the tables of CRC-32 (the polynomial of zlib). */
 void crc32_prepare(void)
 {
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t crc = i;
         for (int bit = 0; bit < 8; bit++)
             crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-        crc32_table[i] = crc;
+        crc32_tables[0][i] = crc;
     }
+    for (int zeros = 1; zeros < 8; zeros++)
+        for (uint32_t i = 0; i < 256; i++) {
+            uint32_t before = crc32_tables[zeros - 1][i];
+            crc32_tables[zeros][i] = before >> 8 ^ crc32_tables[0][before & 0xFF];
+        }
 }
 
-/* Of the few bytes of a key: a call of zlib's costs more. */
-static uint32_t crc32_of(uint32_t crc, const void *bytes, size_t length)
+/* Of the few bytes of a key: a call of zlib's costs more. Eight bytes at a time (Kounavis and Berry, "slicing by 8"). */
+static uint32_t crc32_of(uint32_t crc, const char *bytes, size_t length)
 {
     crc = ~crc;
-    for (const unsigned char *at = bytes; length > 0; length--, at++)
-        crc = crc >> 8 ^ crc32_table[(crc ^ *at) & 0xFF];
+    for (; length >= 8; length -= 8, bytes += 8) {
+        uint32_t first = number_at(bytes) ^ crc, second = number_at(bytes + 4);
+        crc = 0;
+        for (int i = 0; i < 4; i++) /* compilers unroll this */
+            crc ^= crc32_tables[7 - i][first >> 8 * i & 0xFF] ^ crc32_tables[3 - i][second >> 8 * i & 0xFF];
+    }
+    for (; length > 0; length--, bytes++)
+        crc = crc >> 8 ^ crc32_tables[0][(crc ^ (unsigned char)*bytes) & 0xFF];
     return ~crc;
+}
+
+static uint64_t big_endian(const char *bytes, int count)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < count; i++) /* compilers make one load of this */
+        number = number << 8 | (unsigned char)bytes[i];
+    return number;
 }
 
 uint64_t prefix_of(const char *bytes, size_t length)
 {
+    if (length >= 8)
+        return big_endian(bytes, 8);
+    if (length >= 4) /* the first four and the last four, which may overlap */
+        return big_endian(bytes, 4) << 32 | big_endian(bytes + length - 4, 4) << (64 - 8 * length);
     uint64_t number = 0;
-    if (length >= 8) {
-        for (int i = 0; i < 8; i++) /* compilers make one load of this */
-            number = number << 8 | (unsigned char)bytes[i];
-        return number;
-    }
     for (size_t i = 0; i < length; i++)
         number |= (uint64_t)(unsigned char)bytes[i] << (56 - 8 * i);
     return number;
@@ -126,25 +144,28 @@ int key_compare(const Key *left, const Key *right)
     return left->length < right->length ? -1 : left->length > right->length;
 }
 
-/* Multiplies and folds eight bytes at a time; `seed` keeps a user's data from choosing where its keys meet. */
-uint64_t key_hash(const Key *key, uint64_t seed)
+/* Multiplies and folds eight bytes. */
+static inline uint64_t hash_of(uint64_t hash, uint64_t word)
 {
     const uint64_t odd = 0x9E3779B97F4A7C15u; /* 2^64 divided by the golden ratio, as in Fibonacci hashing */
-    uint64_t hash = seed ^ (key->length * odd + key->kind);
-    const char *at = key->bytes;
-    uint32_t left = key->length;
-    for (; left >= 8; left -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        hash = (hash ^ word) * odd;
-        hash ^= hash >> 32;
-    }
-    uint64_t word = 0;
-    memcpy(&word, at, left);
     hash = (hash ^ word) * odd;
-    hash ^= hash >> 29;
-    hash *= odd;
     return hash ^ hash >> 32;
+}
+
+/* `seed` keeps a user's data from choosing where its keys meet. */
+uint64_t key_hash(const Key *key, uint64_t seed)
+{
+    uint64_t word, hash = hash_of(seed ^ ((uint64_t)key->length << 8 | key->kind), key->prefix);
+    if (key->length > 8) {
+        const char *last = key->bytes + key->length - 8; /* its eight bytes may overlap those before */
+        for (const char *at = key->bytes + 8; at < last; at += 8) {
+            memcpy(&word, at, 8);
+            hash = hash_of(hash, word);
+        }
+        memcpy(&word, last, 8);
+        hash = hash_of(hash, word);
+    }
+    return hash_of(hash, 0);
 }
 
 /* CRC-32 of the key's canonical bytes, as in gomr/job/keys.py. */

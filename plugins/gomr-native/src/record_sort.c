@@ -83,7 +83,7 @@ static int sort_all(RecordSort *sort, PyObject *starts)
     sort->partitions = (size_t)PyList_GET_SIZE(starts) + 1;
     sort->items = core_realloc(NULL, count * sizeof *sort->items);
     sort->bounds = core_realloc(NULL, (sort->partitions + 1) * sizeof *sort->bounds);
-    SortItem *room = core_realloc(NULL, (count / 2 + 1) * sizeof *room);
+    SortItem *room = core_realloc(NULL, count * sizeof *room);
     if (sort->items != NULL && sort->bounds != NULL && room != NULL) {
         Record *record = (Record *)(void *)sort->records.bytes;
         for (size_t i = 0; i < count; i++)
