@@ -307,9 +307,9 @@ class Client:
             if sort and options.output_format:
                 raise UsageError("--format: a job that sorts writes its records as they are; leave it out")
             record_bytes = sort.get("record_bytes", 0)
-            split_bytes = options.split_bytes or split_bytes_for(record_bytes, options.memory_bytes)
-            splits = cut(inputs, split_bytes, splittable=splittable, locate=finder.locate, record_bytes=record_bytes)
             total_bytes = sum(item.size for item in inputs)
+            split_bytes = options.split_bytes or split_bytes_for(total_bytes, record_bytes, options.memory_bytes)
+            splits = cut(inputs, split_bytes, splittable=splittable, locate=finder.locate, record_bytes=record_bytes)
             partitions = options.partitions or facts.get("partitions") or partitions_for(total_bytes)
             ranges = range_starts(inputs, finder.locate, sort, partitions) if sort else []
         finally:

@@ -18,6 +18,8 @@ from gomr.patience import PatientStorage
 from gomr.urls import URL
 
 SPLIT_BYTES = 16 * 1024 * 1024  # some seconds of work in Python: short enough to lose, long enough to pay for itself
+SPLIT_BYTES_MIN = 4 * 1024 * 1024  # takes several times as long as starting its task
+SPLITS_MIN = 8  # of inputs that are large enough: a slot waits for the last task of a stage, and few are coarse
 RECORDS_SPLIT_BYTES = 30_000_000  # to sort a byte of a record costs little: fewer blocks are merged the faster
 RECORDS_SPLIT_MEMORY = 17  # times its size: what sorting 100-byte records at once takes of --memory
 PARTITION_BYTES = 64 * 1024 * 1024  # of input: a reduce of it is well worth its process, and fits into little memory
@@ -107,9 +109,11 @@ class Inputs:
         return Input(url, info.size, info.version)
 
 
-def split_bytes_for(record_bytes: int, memory_bytes: int) -> int:
+def split_bytes_for(total_bytes: int, record_bytes: int, memory_bytes: int) -> int:
     """Return the input of one map task where none is given; `record_bytes` is 0 but for a job that sorts records."""
-    return min(RECORDS_SPLIT_BYTES, memory_bytes // RECORDS_SPLIT_MEMORY) if record_bytes else SPLIT_BYTES
+    if record_bytes:
+        return min(RECORDS_SPLIT_BYTES, memory_bytes // RECORDS_SPLIT_MEMORY)
+    return max(SPLIT_BYTES_MIN, min(SPLIT_BYTES, -(-total_bytes // SPLITS_MIN)))
 
 
 def cut(

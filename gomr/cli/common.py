@@ -56,7 +56,7 @@ def job_options(function: F) -> F:
             "--split-size",
             type=parse_size,
             metavar="SIZE",
-            help="Input of one map task [16MiB; of records to sort up to 30MB].",
+            help="Input of one map task [16MiB, of small inputs an eighth; of records to sort up to 30MB].",
         ),
         click.option("--partitions", type=int, metavar="N", help="Reduce tasks, and parts of the result."),
         click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter of the job; repeatable."),
