@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "buffer.h"
+#include "key.h"
+
 /* -- errors.c ---------------------------------------------------------------------------------------------------- */
 
 /* The exception that says: this data is for the standard-library path. */
@@ -36,29 +39,7 @@ typedef struct {
 void *arena_take(Arena *arena, size_t bytes); /* aligned to 8; NULL with MemoryError set */
 void arena_clear(Arena *arena);
 
-/* Bytes that grow at their end. */
-typedef struct {
-    char *bytes;
-    size_t length, size;
-} Buffer;
-
-char *buffer_extend(Buffer *buffer, size_t bytes); /* where the new bytes go; NULL with MemoryError set */
-int buffer_add(Buffer *buffer, const void *bytes, size_t length);
-void buffer_clear(Buffer *buffer);
-
 /* -- key.c ------------------------------------------------------------------------------------------------------- */
-
-/* In the order of keys: numbers < str < bytes. */
-typedef enum { KEY_INT, KEY_STR, KEY_BYTES, KEY_KINDS } KeyKind;
-
-/* A key as bytes whose order is the key's: UTF-8 of a str (lone surrogates as three bytes each), bytes as they are,
-   an int of 64 bits big-endian with its sign bit turned over. `prefix` is the first 8 bytes, big-endian. */
-typedef struct {
-    const char *bytes;
-    uint64_t prefix;
-    uint32_t length;
-    uint8_t kind;
-} Key;
 
 /* Room for the bytes of a key that has none of its own. */
 typedef struct {
@@ -70,19 +51,13 @@ typedef struct {
    the key; its `encoded` is the caller's to let go. */
 int key_of_object(PyObject *object, Key *key, KeyRoom *room);
 PyObject *key_object(const Key *key);
-uint64_t prefix_of(const char *bytes, size_t length); /* up to 8 bytes, the first one the most significant */
-void key_set(Key *key, KeyKind kind, const char *bytes, size_t length);
 void key_set_number(Key *key, KeyRoom *room, int64_t number);
 int64_t key_number(const Key *key);
-int key_compare(const Key *left, const Key *right);
 uint64_t key_hash(const Key *key, uint64_t seed);
 uint32_t key_partition(const Key *key, uint32_t partitions);
 void crc32_prepare(void);
 
 /* -- value.c: values as `marshal` version 2 writes them ------------------------------------------------------------ */
-
-void put_number(char *at, uint32_t number); /* four bytes, little-endian, as marshal counts */
-uint32_t number_at(const char *at);
 
 int encode_integer(Buffer *buffer, int64_t value);
 int encode_text(Buffer *buffer, char tag, const char *bytes, size_t length);
@@ -91,13 +66,6 @@ int encode_key(Buffer *buffer, const Key *key);
 /* 1: appended; 0: of a type that marshal would change or does not know; -1: an exception is set. */
 int encode_value(Buffer *buffer, PyObject *value);
 
-/* What is left to read of some bytes. */
-typedef struct {
-    const char *at, *end;
-} Reader;
-
-int read_tag(Reader *reader, char tag);               /* 0, or -1 where another byte or none comes */
-int read_count(Reader *reader, uint32_t *count);      /* 0, or -1 */
 int read_integer(Reader *reader, int64_t *value);     /* 1; 0 where it is no int of 64 bits; -1 where cut short */
 int read_key(Reader *reader, Key *key, KeyRoom *room); /* 1; 0 where the core does not take it; -1 where cut short */
 int skip_value(Reader *reader);                       /* 1; 0 for a value with parts; -1 where cut short */

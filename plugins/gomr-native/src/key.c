@@ -37,31 +37,6 @@ static uint32_t crc32_of(uint32_t crc, const char *bytes, size_t length)
     return ~crc;
 }
 
-static uint64_t big_endian(const char *bytes, int count)
-{
-    uint64_t number = 0;
-    for (int i = 0; i < count; i++) /* compilers make one load of this */
-        number = number << 8 | (unsigned char)bytes[i];
-    return number;
-}
-
-uint64_t prefix_of(const char *bytes, size_t length)
-{
-    if (length >= 8)
-        return big_endian(bytes, 8);
-    if (length >= 4) /* the first four and the last four, which may overlap */
-        return big_endian(bytes, 4) << 32 | big_endian(bytes + length - 4, 4) << (64 - 8 * length);
-    uint64_t number = 0;
-    for (size_t i = 0; i < length; i++)
-        number |= (uint64_t)(unsigned char)bytes[i] << (56 - 8 * i);
-    return number;
-}
-
-void key_set(Key *key, KeyKind kind, const char *bytes, size_t length)
-{
-    *key = (Key){.bytes = bytes, .prefix = prefix_of(bytes, length), .length = (uint32_t)length, .kind = (uint8_t)kind};
-}
-
 void key_set_number(Key *key, KeyRoom *room, int64_t number)
 {
     uint64_t ordered = (uint64_t)number ^ (uint64_t)1 << 63;
@@ -129,19 +104,6 @@ PyObject *key_object(const Key *key)
     default:
         return PyLong_FromLongLong(key_number(key));
     }
-}
-
-int key_compare(const Key *left, const Key *right)
-{
-    if (left->kind != right->kind)
-        return left->kind < right->kind ? -1 : 1;
-    if (left->prefix != right->prefix)
-        return left->prefix < right->prefix ? -1 : 1;
-    uint32_t shorter = left->length < right->length ? left->length : right->length;
-    int order = shorter > 8 ? memcmp(left->bytes + 8, right->bytes + 8, shorter - 8) : 0;
-    if (order != 0)
-        return order;
-    return left->length < right->length ? -1 : left->length > right->length;
 }
 
 /* Multiplies and folds eight bytes. */

@@ -60,31 +60,18 @@ void arena_clear(Arena *arena)
     arena->total_bytes = 0;
 }
 
-char *buffer_extend(Buffer *buffer, size_t bytes)
+int buffer_grow(Buffer *buffer, size_t bytes)
 {
-    if (buffer->bytes == NULL || buffer->size - buffer->length < bytes) {
-        size_t size = buffer->size * 2;
-        if (size < buffer->length + bytes)
-            size = buffer->length + bytes;
-        if (size < BUFFER_BYTES_MIN)
-            size = BUFFER_BYTES_MIN;
-        char *grown = core_realloc(buffer->bytes, size);
-        if (grown == NULL)
-            return NULL;
-        buffer->bytes = grown;
-        buffer->size = size;
-    }
-    char *start = buffer->bytes + buffer->length;
-    buffer->length += bytes;
-    return start;
-}
-
-int buffer_add(Buffer *buffer, const void *bytes, size_t length)
-{
-    char *start = buffer_extend(buffer, length);
-    if (start == NULL)
+    size_t size = buffer->size * 2;
+    if (size < buffer->length + bytes)
+        size = buffer->length + bytes;
+    if (size < BUFFER_BYTES_MIN)
+        size = BUFFER_BYTES_MIN;
+    char *grown = core_realloc(buffer->bytes, size);
+    if (grown == NULL)
         return -1;
-    memcpy(start, bytes, length);
+    buffer->bytes = grown;
+    buffer->size = size;
     return 0;
 }
 

@@ -6,20 +6,6 @@
 
 enum { MARSHAL_VERSION = 2, DIGIT_BITS = 15, DIGIT_MASK = 0x7FFF, DEPTH_MAX = 8 };
 
-void put_number(char *at, uint32_t number)
-{
-    at[0] = (char)number;
-    at[1] = (char)(number >> 8);
-    at[2] = (char)(number >> 16);
-    at[3] = (char)(number >> 24);
-}
-
-uint32_t number_at(const char *at)
-{
-    const unsigned char *byte = (const unsigned char *)at;
-    return byte[0] | byte[1] << 8 | byte[2] << 16 | (uint32_t)byte[3] << 24;
-}
-
 int encode_integer(Buffer *buffer, int64_t value)
 {
     if (value >= INT32_MIN && value <= INT32_MAX) {
@@ -97,23 +83,6 @@ int encode_value(Buffer *buffer, PyObject *value)
         return encode_text(buffer, 'u', PyUnicode_DATA(value), length) < 0 ? -1 : 1;
     }
     return is_plain(value, 0) ? encode_by_marshal(buffer, value) : 0;
-}
-
-int read_tag(Reader *reader, char tag)
-{
-    if (reader->at >= reader->end || *reader->at != tag)
-        return -1;
-    reader->at++;
-    return 0;
-}
-
-int read_count(Reader *reader, uint32_t *count)
-{
-    if (reader->end - reader->at < 4)
-        return -1;
-    *count = number_at(reader->at);
-    reader->at += 4;
-    return *count > INT32_MAX ? -1 : 0;
 }
 
 /* Reads what follows the tag of a long int of at most 64 bits; the reader stands behind it also where it is longer. */
