@@ -228,6 +228,17 @@ def test_a_fork_server_serves_no_task_of_other_limits(run_job: RunJob, tmp_path:
         assert status.state == state
 
 
+def test_what_a_task_leaves_behind_ends_with_it(run_job: RunJob, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    status, job = run_job(JOBS / "leaves_processes.py", [tmp_path / "in.txt"], {"slots": 1}, split_bytes=2)
+    assert status.state == "done"
+    lines = [line.split("\t") for line in result_of(client, job).decode().splitlines()]
+    assert [value for key, value in lines if key == "helper"] == ["True", "True"]
+    left = [int(value) for key, value in lines if key == "left"]
+    assert len(left) == 6
+    assert not [pid for pid in left if Path(f"/proc/{pid}").exists()]
+
+
 def test_memory_is_measured_over_the_whole_tree() -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytearray(80_000_000); input()'])"
     with subprocess.Popen([shutil.which("python3") or "", "-c", script], stdin=subprocess.PIPE) as process:

@@ -57,17 +57,21 @@ def kill_descendants() -> None:
 
 def descendants(root: int) -> list[int]:
     """Return the process ids below `root`."""
-    below: list[int] = []
-    todo = [root]
-    while todo:
-        with contextlib.suppress(OSError):
-            tasks = f"/proc/{todo.pop()}/task"
-            for thread in os.listdir(tasks):  # noqa: PTH208
-                with open(f"{tasks}/{thread}/children") as file:  # noqa: PTH123
-                    children = [int(pid) for pid in file.read().split()]
-                below += children
-                todo += children
+    below = children(root)
+    for pid in below:  # which grows
+        below += children(pid)
     return below
+
+
+def children(parent: int) -> list[int]:
+    """Return the process ids of the children of `parent`; none where it is gone."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        tasks = f"/proc/{parent}/task"
+        for thread in os.listdir(tasks):  # noqa: PTH208
+            with open(f"{tasks}/{thread}/children") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
+    return found
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,8 +1,8 @@
 """The fork server: imports the job once, then forks a fresh process for each task.
 
-It speaks JSON lines over the socket it is given (DESIGN.md, "The job contract"): in `{"run": ID, "task": FILE}`, out
-`{"ready": true}`, `{"started": ID, "pid": PID}` and `{"ended": ID, "status": STATUS}`. At the end of the socket it
-kills what runs and leaves.
+It speaks JSON lines over the socket it is given (DESIGN.md, "The job contract"): in `{"run": ID, "task": FILE}` and
+`{"kill": ID}`, out `{"ready": true}`, `{"started": ID, "pid": PID}` and `{"ended": ID, "status": STATUS}`. At the end
+of the socket it kills what runs and leaves.
 """
 
 import contextlib
@@ -15,12 +15,11 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from types import FrameType
 
 from gomr.job.contract import read_task
 from gomr.job.definition import JobDefinition, load
 from gomr.job.errors import error_facts, print_error
-from gomr.job.linux import adopt_orphans, die_with_parent, kill_descendants, thread_count
+from gomr.job.linux import adopt_orphans, children, die_with_parent, kill_descendants, thread_count
 from gomr.job.task import run_task
 
 EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
@@ -28,17 +27,24 @@ LINE_BYTES_MAX = 64 * 1024  # a request is an id and a path
 
 
 class ForkServer:
-    """One loaded job, and the task processes forked from it."""
+    """One loaded job, and the task processes forked from it.
+
+    A task adopts its own orphans, and this process what a task leaves behind when it ends. So a child of this process
+    that it did not have before, and that is no task, is a remnant of one that has ended.
+    """
 
     def __init__(self, definition: JobDefinition, control: socket.socket) -> None:
         self._definition = definition
         self._control = control
         self._running: dict[int, int] = {}  # process id -> the id of its task
+        self._ended: dict[int, int] = {}  # the id of a task whose remnants may be there yet -> its exit status
+        self._helpers = children(os.getpid())  # which importing the job has started: they stay
         self._received = b""
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
         """Serve until the worker closes the socket."""
+        adopt_orphans()
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._send({"ready": True})
@@ -50,8 +56,7 @@ class ForkServer:
                 self._reap()
             if self._control.fileno() in readable and not self._receive():
                 break
-        for pid in self._running:
-            os.kill(pid, signal.SIGTERM)
+        kill_descendants()
 
     def _receive(self) -> bool:
         try:
@@ -63,47 +68,30 @@ class ForkServer:
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
             request = json.loads(line)
-            self._start(request["run"], Path(request["task"]))
+            if "kill" in request:
+                self._kill(request["kill"])
+            else:
+                self._start(request["run"], Path(request["task"]))
         return True
 
     def _start(self, task_id: int, path: Path) -> None:
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._be_guardian(path, server)
+            self._be_task(path, server)
         self._running[pid] = task_id
         self._send({"started": task_id, "pid": pid})
 
-    def _be_guardian(self, path: Path, server: int) -> None:
-        """Run the task in a child, then kill whatever it left behind, also in sessions of its own; never returns."""
-        status = EXIT_SOFTWARE
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, _end_task)
-            die_with_parent(server)
-            adopt_orphans()
-            self._control.close()
-            guardian = os.getpid()
-            pid = os.fork()
-            if pid == 0:
-                self._be_task(path, guardian)
-            _, ended = os.waitpid(pid, 0)
-            kill_descendants()
-            status = os.waitstatus_to_exitcode(ended)
-            if status < 0:  # end as the task did
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                os.kill(guardian, -status)
-        finally:
-            os._exit(status & 0xFF)
-
-    def _be_task(self, path: Path, guardian: int) -> None:
+    def _be_task(self, path: Path, server: int) -> None:
         """Run the task in this forked process, which never returns."""
         status = EXIT_SOFTWARE  # the lines below failed before the task had a result file
         try:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
-            die_with_parent(guardian)
+            die_with_parent(server)
+            adopt_orphans()
+            self._control.close()
             task = read_task(path)
             _redirect(task.log)
             os.chdir(task.scratch)
@@ -114,17 +102,28 @@ class ForkServer:
         finally:
             os._exit(status)
 
+    def _kill(self, task_id: int) -> None:
+        for pid, running in self._running.items():  # what is not reaped yet: its process id is no other's
+            if running == task_id:
+                os.kill(pid, signal.SIGKILL)
+
     def _reap(self) -> None:
-        while self._running:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            task_id = self._running.pop(pid, None)
-            if task_id is not None:
-                self._send({"ended": task_id, "status": os.waitstatus_to_exitcode(status)})
+        """Note which tasks have ended; kill what they left behind, and tell of them once it is gone."""
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = found
+                if pid in self._running:
+                    self._ended[self._running.pop(pid)] = os.waitstatus_to_exitcode(status)
+        if not self._ended:
+            return
+        remnants = {*children(os.getpid())} - self._running.keys() - {*self._helpers}
+        for pid in remnants:  # their ends wake us again
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not remnants:
+            for task_id, status in self._ended.items():
+                self._send({"ended": task_id, "status": status})
+            self._ended.clear()
 
     def _send(self, message: dict[str, object]) -> None:
         with contextlib.suppress(ConnectionError):  # the worker is gone: the next receive says so
@@ -165,9 +164,3 @@ def _redirect(log: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # what was printed before a crash is in the log
-
-
-def _end_task(_number: int, _frame: FrameType | None) -> None:
-    """Kill all below the guardian, and leave as one that was killed."""
-    kill_descendants()
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -5,11 +5,9 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,7 @@ from gomr.worker.jobs import Jobs
 from gomr.worker.livelog import LiveLog
 from gomr.worker.outcome import Outcome, TaskFailed, is_regular, read_outcome
 from gomr.worker.programs import program_of
-from gomr.worker.scratch import ScratchFolder, delete_tree
+from gomr.worker.scratch import LOG, WORK, ScratchFolder
 from gomr.worker.settings import WorkerSettings
 
 DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
@@ -57,7 +55,7 @@ class ProcessExecutor(Executor):
         self._cluster = cluster
         self._plugins = plugins
         self._scratch_folder = ScratchFolder(settings.scratch_dir, worker)
-        self._settings = replace(settings, scratch_dir=self._scratch_folder.path)
+        self._settings = settings
         self._inputs = Inputs(plugins.open_storage, cluster.storage, cluster.storage_url)
         self._executables = Executables(cluster, settings, on_refusal)
         self._jobs = Jobs(cluster)
@@ -73,7 +71,7 @@ class ProcessExecutor(Executor):
 
     def execute(self, running: Running) -> DoneRecord:
         """Fetch the task's input, run its process, upload what it wrote; return what a commit is to say of it."""
-        with self._scratch() as scratch, counted_requests() as requests:
+        with self._scratch_folder.task_folder(self._settings.run_as) as scratch, counted_requests() as requests:
             return self._execute(running, scratch, requests)
 
     def close(self) -> None:
@@ -173,8 +171,8 @@ class ProcessExecutor(Executor):
         launch = Launch(
             program=program,
             task_file=scratch / "task.json",
-            scratch=scratch / "work",
-            log=scratch / "log",
+            scratch=scratch / WORK,
+            log=scratch / LOG,
             task_seconds=record.task_seconds,
             memory_bytes=self._settings.task_memory_bytes,
             stop=running.stop,
@@ -204,17 +202,17 @@ class ProcessExecutor(Executor):
             "inputs": fetch.piece_facts(pieces),
             "partitions": record.partitions,
             "params": record.params,
-            "output": str(scratch / "work" / "output"),
-            "scratch": str(scratch / "work"),
-            "result": str(scratch / "work" / "result.json"),
-            "log": str(scratch / "log"),
+            "output": str(scratch / WORK / "output"),
+            "scratch": str(scratch / WORK),
+            "result": str(scratch / WORK / "result.json"),
+            "log": str(scratch / LOG),
             "memory_bytes": record.memory_bytes,
             "scratch_bytes": self._settings.scratch_bytes,
             "output_format": record.output_format,
             "skip": claim.record.skip,
-            "skipped": str(scratch / "work" / "skipped"),
+            "skipped": str(scratch / WORK / "skipped"),
             "ranges": record.ranges,
-            "trace": str(scratch / "work" / "trace") if claim.record.trace else "",
+            "trace": str(scratch / WORK / "trace") if claim.record.trace else "",
             "identity": {
                 "job": claim.at.job,
                 "stage": claim.at.stage,
@@ -224,20 +222,6 @@ class ProcessExecutor(Executor):
         }
         (scratch / "task.json").write_text(json.dumps(task))
         return task
-
-    @contextlib.contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp(prefix="task-", dir=self._settings.scratch_dir))
-        try:
-            (folder / "work").mkdir()
-            (folder / "log").touch()
-            if self._settings.run_as:
-                folder.chmod(0o755)
-                for name in ("work", "log"):
-                    shutil.chown(folder / name, user=self._settings.run_as)
-            yield folder
-        finally:
-            delete_tree(folder)
 
 
 def _traced(path: Path, pieces: list[Piece]) -> dict[str, Any]:

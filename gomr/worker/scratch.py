@@ -5,8 +5,11 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+WORK, LOG = "work", "log"  # in a task's folder: where its process is at home, and what it printed
 
 
 class ScratchFolder:
@@ -23,12 +26,66 @@ class ScratchFolder:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         unnamed.rename(self._lock_path)
         self.path.mkdir()
+        self._free: list[Path] = []  # folders of tasks that have ended, emptied
+
+    @contextlib.contextmanager
+    def task_folder(self, user: str) -> Iterator[Path]:
+        """Yield a folder for one task: in it an empty folder and an empty log, which are `user`'s where one is given.
+
+        Folders go from task to task: to make and to delete one takes longer than a small task.
+        """
+        try:
+            folder = self._free.pop()
+        except IndexError:
+            folder = self._make(user)
+        try:
+            yield folder
+        finally:
+            if _is_emptied(folder):
+                self._free.append(folder)
+            else:
+                delete_tree(folder)
+
+    def _make(self, user: str) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="task-", dir=self.path))
+        (folder / WORK).mkdir()
+        (folder / LOG).touch()
+        if user:
+            folder.chmod(0o755)
+            for name in (WORK, LOG):
+                shutil.chown(folder / name, user=user)
+        return folder
 
     def close(self) -> None:
         """Delete the folder."""
         delete_tree(self.path)
         self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _is_emptied(folder: Path) -> bool:
+    """Empty a task's folder; say whether it is as it was made.
+
+    A task may have put anything in the place of anything.
+    """
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208 - names
+            if name not in (WORK, LOG):
+                os.unlink(folder / name)  # noqa: PTH108 - as those below
+        work = os.open(folder / WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            for name in os.listdir(work):  # noqa: PTH208
+                os.unlink(name, dir_fd=work)
+        finally:
+            os.close(work)
+        log = os.open(folder / LOG, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.ftruncate(log, 0)
+            return os.fstat(log).st_nlink == 1
+        finally:
+            os.close(log)
+    except OSError:  # a folder among the files, or no right to delete them
+        return False
 
 
 def delete_tree(folder: Path) -> None:

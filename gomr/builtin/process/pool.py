@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import json
-import os
 import select
 import shutil
 import signal
@@ -31,6 +30,7 @@ class ServedTask:
     """A task process that a fork server forked."""
 
     server: "ForkServerClient"
+    number: int
     pid: int = 0
     status: int | None = None
     changed: threading.Event = field(default_factory=threading.Event)
@@ -46,10 +46,8 @@ class ServedTask:
         return None
 
     def kill(self) -> None:
-        """Have the task's guardian kill all below it; end the server, too, where it does not."""
-        if self.pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.pid, signal.SIGTERM)
+        """Have the server kill the task and all below it; end the server, too, where it does not."""
+        self.server.send({"kill": self.number})
         if not self.changed.wait(KILL_SECONDS_MAX):
             self.server.close()
             self.changed.wait(KILL_SECONDS_MAX)
@@ -117,16 +115,19 @@ class ForkServerClient:
 
     def start(self, launch: Launch) -> ServedTask:
         """Have one task forked."""
-        task = ServedTask(self)
         with self._lock:
-            task_id = next(self._ids)
-            self._tasks[task_id] = task
-            request = json.dumps({"run": task_id, "task": str(launch.task_file)})
+            task = ServedTask(self, next(self._ids))
+            self._tasks[task.number] = task
+        self.send({"run": task.number, "task": str(launch.task_file)})
+        return task
+
+    def send(self, request: dict[str, object]) -> None:
+        """Send the server a request; where it is gone, all its tasks have ended."""
+        with self._lock:
             try:
-                self._control.sendall(request.encode() + b"\n")
+                self._control.sendall(json.dumps(request).encode() + b"\n")
             except OSError:
                 self._lost()
-        return task
 
     def close(self) -> None:
         """End the server and all its tasks."""
