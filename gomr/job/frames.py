@@ -10,9 +10,10 @@ import marshal
 import pickle
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
+from sys import getsizeof
 from typing import Any, BinaryIO, Protocol
 
 from gomr.job.errors import HostError
@@ -22,6 +23,7 @@ from gomr.job.sizes import size_of
 Entry = tuple[Key, list[Any]]
 
 VALUES_PER_FRAME = 4096  # measured: from 1,000 to 20,000 records a frame the codecs cost the same
+KEYS_AT_A_TIME = 1024  # few enough that most of them have few enough values for a frame
 ORDINARY_RECORD_BYTES = 128  # a frame of larger values holds fewer of them
 _SAMPLE = 8
 HEADER = struct.Struct("<BII")
@@ -76,6 +78,30 @@ def write_entries(file: Writable, entries: Iterable[Entry]) -> int:
     if keys:
         written += _write_lists(file, keys, lists)
     return written
+
+
+def write_groups(file: Writable, keys: list[Key], groups: Mapping[Key, list[Any]]) -> int:
+    """Append the entries of `keys`, whose values are in memory, to `file` as frames; return the bytes written.
+
+    Where all of some hundreds are small, they are a frame without a look at each.
+    """
+    written = 0
+    for start in range(0, len(keys), KEYS_AT_A_TIME):
+        some = keys[start : start + KEYS_AT_A_TIME]
+        lists = list(map(groups.__getitem__, some))
+        if _fit_into_a_frame(some, lists):
+            written += _write_lists(file, some, lists)
+        else:
+            written += write_entries(file, zip(some, lists, strict=True))
+    return written
+
+
+def _fit_into_a_frame(keys: list[Key], lists: list[list[Any]]) -> bool:
+    """Say whether entries of plain keys and values are small enough, all together."""
+    values = list(chain.from_iterable(lists))
+    if len(values) > VALUES_PER_FRAME or not {*map(type, keys), *map(type, values)} <= _PLAIN:
+        return False
+    return sum(map(getsizeof, keys)) + sum(map(getsizeof, values)) <= VALUES_PER_FRAME * ORDINARY_RECORD_BYTES
 
 
 def write_flat(file: Writable, keys: list[Key], values: list[Any]) -> int:

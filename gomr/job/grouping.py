@@ -9,7 +9,7 @@ from sys import getsizeof
 from typing import Any
 
 from gomr.job.errors import PairError, UserError
-from gomr.job.frames import Entry, Writable, write_entries, write_flat
+from gomr.job.frames import Writable, write_entries, write_flat, write_groups
 from gomr.job.keys import Key, check_key, order_kind
 from gomr.job.pairs import pairs_of, unpacked
 from gomr.job.reducers import KnownReducer, total
@@ -110,14 +110,6 @@ class Grouper:
             self._spill()
         yield from merged(self._store, self._runs, partition)
 
-    def entries(self, partition: int) -> Iterator[Entry]:
-        """Yield what `groups` does, a key with very many values in several entries: to be written, not reduced."""
-        if not self._runs:
-            return ((key, list(values)) for key, values in self.groups(partition))
-        if self._groups:
-            self._spill()
-        return merged_entries(self._store, self._runs, partition)
-
     def flat(self, partition: int) -> tuple[list[Key], list[Any]] | None:
         """Return `(keys, values)` of `partition`, one value a key, or None where it is not as simple as that."""
         if self._runs:
@@ -130,11 +122,12 @@ class Grouper:
 
     def write(self, file: Writable, partition: int) -> None:
         """Write the entries of `partition` as frames; for partitions in ascending order, as `groups`."""
-        flat = self.flat(partition)
-        if flat is not None:
-            write_flat(file, *flat)
+        if self._runs:
+            if self._groups:
+                self._spill()
+            write_entries(file, merged_entries(self._store, self._runs, partition))
         else:
-            write_entries(file, self.entries(partition))
+            self._write_held(file, self._partitioned()[partition])
 
     def take_over(self, groups: dict[Key, Any], runs: list[Run]) -> None:
         """Start with what was collected by other means: `groups` as this Grouper would hold them, and runs."""
@@ -241,17 +234,21 @@ class Grouper:
         return self._sorted
 
     def _spill(self) -> None:
-        groups = self._groups
-        single = self._fold is not None
         parts = self._partitioned()
 
         def write_block(file: Writable, partition: int) -> None:
-            write_entries(file, ((key, [groups[key]] if single else groups[key]) for key in parts[partition]))
+            self._write_held(file, parts[partition])
 
-        self._runs.append(self._store.write(len(parts), write_block, order_kind(groups)))
+        self._runs.append(self._store.write(len(parts), write_block, order_kind(self._groups)))
         self._spills += 1
         self._groups = {}
         self._sorted = None
+
+    def _write_held(self, file: Writable, keys: list[Key]) -> None:
+        if self._fold is not None:
+            write_flat(file, keys, list(map(self._groups.__getitem__, keys)))
+        else:
+            write_groups(file, keys, self._groups)
 
 
 def combined(combiner: Combine, key: Key, values: list[Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 import gomr
 
 input_format = "chunks-bytes"
+chunk_bytes = 8_000_000  # a file whole, so that each word of it comes once
 
 
 def mapper(chunk):
