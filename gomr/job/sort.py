@@ -54,6 +54,6 @@ class Sort:
         end = b"" if self.record_bytes else b"\n"
         return end.join(records) + (end if records else b"")
 
-    def count(self, data: bytes) -> int:
+    def count(self, data: bytes | memoryview) -> int:
         """Return how many records are in `data`."""
-        return len(data) // self.record_bytes if self.record_bytes else data.count(b"\n")
+        return len(data) // self.record_bytes if self.record_bytes else bytes(data).count(b"\n")

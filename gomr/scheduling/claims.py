@@ -91,6 +91,8 @@ class Claims:
         self._lock = threading.Lock()
         self._candidates: list[Candidate] = []
         self._made: list[Claim] = []  # by commits, and not begun
+        self._is_ended = False
+        self._found = threading.Event()  # there may be a task to have in hand beside those that run
         self._active: set[str] = set()  # nonces of the tasks in hand
         self.lookout = Lookout(cluster, worker, lease_seconds, can_run, self._active)
 
@@ -105,6 +107,7 @@ class Claims:
                     self._candidates = self.lookout.look(is_idle=is_idle)
                     if not self._candidates:
                         return None
+                    self._found.set()
                 candidate = self._candidates.pop()
             claim = self._try(self._bid(candidate))
             if claim is not None:
@@ -114,16 +117,28 @@ class Claims:
             self.lookout.forget()
         return None
 
-    def claim_ahead(self, spare: int) -> Claim | None:
+    def claim_ahead(self, spare: int, seconds: float) -> Claim | None:
         """Claim a free task beside those that run, of more than `spare` that the last look found; None of fewer.
 
-        So nobody waits for a task that another worker holds and does not run: there are more than enough for all.
+        So nobody waits for a task that another worker holds and does not run: there are more than enough for all, or
+        there is no other worker. Returns None only after a wait for the next look, of at most `seconds`.
         """
         with self._lock:
             if self._made:
                 return self._made.pop()
             candidate = self._next_free(spare)
-        return self._try(self._bid(candidate)) if candidate else None
+            if candidate is None and not self._is_ended:
+                self._found.clear()
+        if candidate is None:
+            self._found.wait(seconds)
+            return None
+        return self._try(self._bid(candidate))
+
+    def end(self) -> None:
+        """Have `claim_ahead` wait no more."""
+        with self._lock:
+            self._is_ended = True
+            self._found.set()
 
     def next_bid(self, current: Claim, spare: int = 0) -> Bid | None:
         """Return a bid for the next free task of more than `spare` that the last look found, to be made with a commit.
@@ -139,6 +154,8 @@ class Claims:
         return None if candidate.task_key == current.task_key else self._bid(candidate)
 
     def _next_free(self, spare: int) -> Candidate | None:
+        if self.lookout.workers == 1:
+            spare = 0
         if len(self._candidates) <= spare or self._candidates[-1].kind != FREE:
             return None
         return self._candidates.pop()
@@ -149,6 +166,7 @@ class Claims:
         if claim is not None:
             with self._lock:
                 self._made.append(claim)
+                self._found.set()
 
     def not_begun(self) -> list[Claim]:
         """Return the tasks that were claimed by commits and not begun: not to be begun any more."""

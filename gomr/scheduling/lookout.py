@@ -188,7 +188,8 @@ class Lookout:
                 idle = max(1, self._standing.workers - in_flight.count)
                 self._rivals = idle * min(1.0, read / len(promising or unfinished))
                 share = -(-max(free, len(tasks)) // self._standing.workers)
-                return tasks[-(share if share >= WHOLE_SHARE_MIN else -(-share // 2)) :]
+                is_whole = share >= WHOLE_SHARE_MIN or self._standing.workers == 1
+                return tasks[-(share if is_whole else -(-share // 2)) :]
         return []
 
     def _batches(self, at: StageView, known: Said, order: list[int]) -> Iterator[Said]:

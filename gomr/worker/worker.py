@@ -29,13 +29,12 @@ POLL_SECONDS_MIN = 0.25  # between idle looks, doubled each time: watches may fa
 POLL_SECONDS_MAX = 5.0
 REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials are renewed, policies mended
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
-AHEAD_SECONDS = 0.1  # between looks whether plenty of tasks are open, which ask nobody
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
 CHECKED_MAX = 33  # tasks in hand that one transaction asks for: three keys each, and a transaction holds 101 operations
 LOOKS_PER_SECOND = 500  # of all idle slots of a cluster together: with thousands of them, each looks less often
 WAKES_PER_SECOND = 2000  # of all slots together, when the queue changes
 VITALS_SECONDS = 60.0  # between records that only say how many attempts this worker has ended, and when
-WAIT_SECONDS = 0.5  # one wait for the coordinator; how late an idle slot may notice that it must leave
+WAIT_SECONDS = 0.5  # one wait, for the coordinator or for tasks to have in hand; how late a draining worker may notice
 
 OpenExecutor = Callable[[str, Callable[[dict[str, str]], None]], Executor]
 """Called with the worker's id, and with what is to hear of the executables it refuses, each with the reason."""
@@ -96,6 +95,7 @@ class Worker:
                 thread.start()
             self._join(slots)
             self._done.set()
+            self._claims.end()
             self._join(ahead)
         finally:
             self._draining.set()
@@ -173,10 +173,8 @@ class Worker:
         """
         while not self._draining.is_set() and not self._done.is_set():
             try:
-                claim = self._claims.claim_ahead(self._settings.slot_count)
-                if claim is None:
-                    self._done.wait(AHEAD_SECONDS)
-                else:
+                claim = self._claims.claim_ahead(self._settings.slot_count, WAIT_SECONDS)
+                if claim is not None:
                     self._run(Running(claim))
             except (CoordinatorError, StorageError, GomrError) as error:
                 log.warning("cluster.unavailable", slot=f"ahead-{number}", error=str(error))

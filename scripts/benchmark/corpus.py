@@ -30,7 +30,10 @@ class Corpus:
         folder.mkdir(parents=True, exist_ok=True)
 
     def text(self, size: int) -> Path:
-        """Return a text of `size` bytes, to the next end of a line; all of a file given that is shorter."""
+        """Return a text of `size` bytes, to the next end of a line; all of a file given that is shorter.
+
+        Of a file given, the lines in which not all contenders would find the same words are left out.
+        """
         name = self._text_file.name if self._text_file else "text"
         path = self._folder / f"{name}-{size}"
         if not path.exists():
@@ -66,7 +69,8 @@ class Corpus:
 
     def _pieces(self) -> Iterator[bytes]:
         if self._text_file:
-            yield self._text_file.read_bytes()
+            with self._text_file.open("rb") as lines:
+                yield from filter(_is_agreed, lines)
             return
         root, paths = _kernel(self._folder) or _library()
         for turn in itertools.count():  # each time with other long words
@@ -118,7 +122,7 @@ def _library() -> tuple[Path, list[Path]]:
 
 
 def _agreed(root: Path, paths: list[Path]) -> Iterator[bytes]:
-    """Yield the texts in which `bytes.split` and `str.split` find the same words, whole lines each.
+    """Yield the texts in which all contenders find the same words, whole lines each.
 
     In an order that looks random, and is the same everywhere.
     """
@@ -128,12 +132,17 @@ def _agreed(root: Path, paths: list[Path]) -> Iterator[bytes]:
 
     for path in sorted(paths, key=shuffled):
         data = path.read_bytes()
-        try:
-            agreed = [word.encode() for word in data.decode().split()] == data.split()
-        except UnicodeDecodeError:
-            continue
-        if agreed and len(data) == len(data.translate(None, UNUSUAL_SPACES)):
+        if _is_agreed(data):
             yield data if data.endswith(b"\n") else data + b"\n"
+
+
+def _is_agreed(data: bytes) -> bool:
+    """Whether contenders that split bytes, text, or at blanks and tabs alone find the same words."""
+    try:
+        agreed = [word.encode() for word in data.decode().split()] == data.split()
+    except UnicodeDecodeError:
+        return False
+    return agreed and len(data) == len(data.translate(None, UNUSUAL_SPACES))
 
 
 def _records(count: int) -> Iterator[bytes]:

@@ -122,11 +122,16 @@ PyObject *scan_block(PyObject *module, PyObject *arguments);
 /* What is sorted in place of keys of one kind: the first 16 bytes tell nearly all of them apart. */
 typedef struct {
     uint64_t prefix, next; /* eight bytes each, big-endian */
-    void *entry;
+    const void *entry;
 } SortItem;
 
-typedef bool (*IsLess)(const SortItem *left, const SortItem *right); /* where the first 16 bytes are the same */
-void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less); /* stable; `room` is for all of them */
+/* The order of items whose first 16 bytes are the same. */
+typedef struct {
+    bool (*is_less)(const SortItem *left, const SortItem *right, const void *context);
+    const void *context;
+} Order;
+
+void sort_items(SortItem *items, SortItem *room, size_t count, const Order *order); /* stable; `room` is for all of them */
 
 /* -- records.c ------------------------------------------------------------------------------------------------------ */
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static bool is_less(const SortItem *left, const SortItem *right)
+static bool is_less(const SortItem *left, const SortItem *right, const void *Py_UNUSED(context))
 {
     Key one = key_of_entry(left->entry), other = key_of_entry(right->entry);
     return key_compare(&one, &other) < 0;
@@ -59,8 +59,9 @@ static int deal(Table *table, uint32_t partitions, PyObject *partitioner)
     if (!failed) {
         memset(table->starts, 0, (bucket_count + 1) * sizeof *table->starts);
         fill_buckets(table, buckets, bucket_count);
+        const Order order = {is_less, NULL};
         for (size_t i = 0; i < bucket_count; i++)
-            sort_items(table->items + table->starts[i], room, table->starts[i + 1] - table->starts[i], is_less);
+            sort_items(table->items + table->starts[i], room, table->starts[i + 1] - table->starts[i], &order);
         table->partitions = partitions;
     }
     core_free(buckets);

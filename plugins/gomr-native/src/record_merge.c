@@ -55,26 +55,40 @@ static bool is_before(const void *left_cursor, const void *right_cursor)
     return order != 0 ? order < 0 : left < right; /* cursors lie in the order of the blocks */
 }
 
+/* Makes room for so many bytes in `*out`, of which `used` are taken. 0 or -1. */
+static int make_room(PyObject **out, size_t used, size_t length)
+{
+    size_t room = (size_t)PyBytes_GET_SIZE(*out);
+    return room - used >= length ? 0 : _PyBytes_Resize(out, (Py_ssize_t)(used + (length > room ? length : room)));
+}
+
 static PyObject *record_merge_read(RecordMerge *merge, PyObject *argument)
 {
     Py_ssize_t size = PyLong_AsSsize_t(argument);
-    if (PyErr_Occurred())
+    PyObject *out = PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize(NULL, size + size / 8);
+    if (out == NULL)
         return NULL;
-    Buffer out = {0};
+    size_t used = 0;
     int result = 1;
-    while (result >= 0 && merge->heap_count > 0 && out.length < (size_t)size) {
+    while (result >= 0 && merge->heap_count > 0 && used < (size_t)size) {
         RecordCursor *cursor = merge->heap[0];
-        result = buffer_add(&out, cursor->record.bytes, (size_t)(cursor->record.end - cursor->record.bytes));
-        if (result == 0)
-            result = next_record(&merge->shape, cursor);
+        size_t length = (size_t)(cursor->record.end - cursor->record.bytes);
+        result = make_room(&out, used, length);
+        if (result < 0)
+            break;
+        memcpy(PyBytes_AS_STRING(out) + used, cursor->record.bytes, length);
+        used += length;
+        result = next_record(&merge->shape, cursor);
         if (result == 0)
             merge->heap[0] = merge->heap[--merge->heap_count];
         if (result >= 0 && merge->heap_count > 0)
             heap_sift_down(merge->heap, merge->heap_count, 0, is_before);
     }
-    PyObject *bytes = result < 0 ? NULL : PyBytes_FromStringAndSize(out.bytes, (Py_ssize_t)out.length);
-    buffer_clear(&out);
-    return bytes;
+    if (result < 0)
+        Py_CLEAR(out);
+    else
+        _PyBytes_Resize(&out, (Py_ssize_t)used);
+    return out;
 }
 
 static int open_record_cursors(RecordMerge *merge, PyObject *blocks)

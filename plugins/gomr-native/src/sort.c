@@ -6,39 +6,39 @@
 
 enum { SHORT_RUN = 16, DEALT_MIN = 512, PREFIX_BYTES = 16 };
 
-static inline bool is_before(const SortItem *left, const SortItem *right, IsLess is_less)
+static inline bool is_before(const SortItem *left, const SortItem *right, const Order *order)
 {
     if (left->prefix != right->prefix)
         return left->prefix < right->prefix;
-    return left->next != right->next ? left->next < right->next : is_less(left, right);
+    return left->next != right->next ? left->next < right->next : order->is_less(left, right, order->context);
 }
 
-static void sort_short(SortItem *items, size_t count, IsLess is_less)
+static void sort_short(SortItem *items, size_t count, const Order *order)
 {
     for (size_t i = 1; i < count; i++) {
         SortItem item = items[i];
         size_t at = i;
-        for (; at > 0 && is_before(&item, &items[at - 1], is_less); at--)
+        for (; at > 0 && is_before(&item, &items[at - 1], order); at--)
             items[at] = items[at - 1];
         items[at] = item;
     }
 }
 
-static void sort_by_merging(SortItem *items, SortItem *room, size_t count, IsLess is_less)
+static void sort_by_merging(SortItem *items, SortItem *room, size_t count, const Order *order)
 {
     if (count <= SHORT_RUN) {
-        sort_short(items, count, is_less);
+        sort_short(items, count, order);
         return;
     }
     size_t half = count / 2;
-    sort_by_merging(items, room, half, is_less);
-    sort_by_merging(items + half, room, count - half, is_less);
-    if (!is_before(&items[half], &items[half - 1], is_less))
+    sort_by_merging(items, room, half, order);
+    sort_by_merging(items + half, room, count - half, order);
+    if (!is_before(&items[half], &items[half - 1], order))
         return;
     memcpy(room, items, half * sizeof *items);
     SortItem *left = room, *left_end = room + half, *right = items + half, *right_end = items + count, *out = items;
     while (left < left_end && right < right_end)
-        *out++ = is_before(right, left, is_less) ? *right++ : *left++;
+        *out++ = is_before(right, left, order) ? *right++ : *left++;
     memcpy(out, left, (size_t)(left_end - left) * sizeof *items);
 }
 
@@ -48,10 +48,10 @@ static inline unsigned byte_of(const SortItem *item, unsigned place)
 }
 
 /* Sorts items whose first `same` bytes are alike. */
-static void sort_from(SortItem *items, SortItem *room, size_t count, unsigned same, IsLess is_less)
+static void sort_from(SortItem *items, SortItem *room, size_t count, unsigned same, const Order *order)
 {
     if (count < DEALT_MIN || same == PREFIX_BYTES) {
-        sort_by_merging(items, room, count, is_less);
+        sort_by_merging(items, room, count, order);
         return;
     }
     size_t counts[256] = {0}, next[256], start = 0;
@@ -65,10 +65,10 @@ static void sort_from(SortItem *items, SortItem *room, size_t count, unsigned sa
         memcpy(items, room, count * sizeof *items);
     }
     for (unsigned byte = 0; byte < 256; items += counts[byte++])
-        sort_from(items, room, counts[byte], same + 1, is_less);
+        sort_from(items, room, counts[byte], same + 1, order);
 }
 
-void sort_items(SortItem *items, SortItem *room, size_t count, IsLess is_less)
+void sort_items(SortItem *items, SortItem *room, size_t count, const Order *order)
 {
-    sort_from(items, room, count, 0, is_less);
+    sort_from(items, room, count, 0, order);
 }
