@@ -99,5 +99,5 @@ def _check_types(task: dict[str, Any]) -> None:
 def write_result(path: Path, facts: dict[str, Any]) -> None:
     """Write a result file, complete or not at all."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps({"contract": CONTRACT_VERSION, **facts}), encoding="ascii")
+    temporary.write_bytes(json.dumps({"contract": CONTRACT_VERSION, **facts}).encode())  # imports no other codec
     os.replace(temporary, path)  # noqa: PTH105 - the one rename that replaces

@@ -1,6 +1,6 @@
 """Groups values by key in the native core, and goes on as a Grouper once it meets what the core does not take."""
 
-import secrets
+import os
 from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from typing import Any
@@ -13,6 +13,11 @@ from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Partitioning, Run, RunStore
 
 DRAIN_SHARE = 4  # of the budget: a table of at most this part is taken over as a dict, which is several times as large
+
+
+def _seed() -> int:
+    """Return a number that nobody can guess. (`secrets` loads OpenSSL, which each fork of the server then maps.)"""
+    return int.from_bytes(os.urandom(8))
 
 
 class NativeGrouper:
@@ -31,7 +36,7 @@ class NativeGrouper:
         self._combiner = None if isinstance(combiner, KnownReducer) else combiner
         self._fold = native.fold_of(combiner)
         self._partitioning = partitioning
-        self._table = native.core.Table(self._fold, budget_bytes, secrets.randbits(64))
+        self._table = native.core.Table(self._fold, budget_bytes, _seed())
         self._is_dealt = False
         self._runs: list[Run] = []
         self._spills = 0
