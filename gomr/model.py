@@ -139,7 +139,7 @@ class DoneRecord(Record):
     attempt: int
     worker: str
     size: int
-    digest: str
+    checksum: str  # of a part of the result, or ""
     blocks: list[list[int]] | None
     records_in: int
     records_out: int

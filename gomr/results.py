@@ -1,7 +1,6 @@
-"""Reads a job's result: its parts in order, each checked against the digest that its commit named."""
+"""Reads a job's result: its parts in order, each checked against the checksum that its commit named."""
 
 import contextlib
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from gomr.checksums import Checksum
 from gomr.errors import GomrError, JobCancelled, JobFailed, NotFoundError, UnavailableError
 from gomr.model import CANCELLED, DONE, FAILED, JobHead
 from gomr.scheduling import keys
@@ -57,7 +57,7 @@ class Part:
     key: str
     offset: int
     size: int
-    digest: str
+    checksum: str
 
 
 def parts(cluster: Cluster, job: str) -> list[Part]:
@@ -70,18 +70,16 @@ def parts(cluster: Cluster, job: str) -> list[Part]:
     offset = 0
     for task in finished_tasks(cluster, job, stage, record.manifest_digest):
         key = keys.attempt_object(job, stage, task.index, task.done.nonce)
-        found.append(Part(f"part {task.index} of the result of {job}", key, offset, task.done.size, task.done.digest))
+        found.append(Part(f"part {task.index} of the result of {job}", key, offset, task.done.size, task.done.checksum))
         offset += task.done.size
     return found
 
 
 def read_part(cluster: Cluster, part: Part) -> Iterator[bytes]:
     """Yield the bytes of a part. Raises GomrError at its end where they are not those that were committed."""
-    digest = hashlib.sha256()
-    for data in cluster.storage.chunks(part.key, 0, part.size):
-        digest.update(data)
-        yield data
-    if digest.hexdigest() != part.digest:
+    checksum = Checksum()
+    yield from checksum.watch(cluster.storage.chunks(part.key, 0, part.size))
+    if str(checksum) != part.checksum:
         raise GomrError(f"{part.name} is damaged in the storage: run the job again")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr.backends import RequestCounter, counted_requests
-from gomr.executables import file_digest
+from gomr.checksums import file_checksum
 from gomr.hookspecs import Launch, Program
 from gomr.job.careful import TRACE
 from gomr.job.contract import Piece
@@ -94,7 +94,7 @@ class ProcessExecutor(Executor):
             ran = time.monotonic()
         if at.stage == MAP_STAGE:
             fetch.check_all_unchanged(self._inputs, record, claim.index)
-        digest = file_digest(outcome.output) if at.stage == at.head.stages[-1] else ""
+        checksum = file_checksum(outcome.output) if at.stage == at.head.stages[-1] else ""
         has_tail = len(outcome.blocks) > BLOCKS_IN_RECORD_MAX
         if has_tail:
             with outcome.output.open("ab") as file:
@@ -109,7 +109,7 @@ class ProcessExecutor(Executor):
             attempt=claim.record.attempt,
             worker=claim.record.worker,
             size=size,
-            digest=digest,
+            checksum=checksum,
             blocks=None if has_tail else outcome.blocks,
             records_in=outcome.records_in,
             records_out=outcome.records_out,

@@ -101,7 +101,7 @@ def _done(number: int) -> DoneRecord:
         attempt=1,
         worker=f"host-{number % 16}-0123456789abcdef",
         size=1000 + number,
-        digest="",
+        checksum="",
         blocks=[[0, 1000 + number]],
         records_in=1000,
         records_out=5000,
