@@ -153,6 +153,24 @@ def test_a_commit_claims_the_next_task_along(cluster: Cluster, executable: Path)
     assert attempts.commit(cluster, following, done(following)).counted
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_lone_worker_alone_has_the_last_tasks_in_hand(cluster: Cluster, executable: Path, others: int) -> None:
+    open_job(cluster, executable, 3)
+    for number in range(others):
+        new_worker(cluster, f"other{number}")
+    claims = new_worker(cluster, "w1")
+    assert claims.claim()
+    ahead = [claims.claim_ahead(spare=2, seconds=0.0) for _ in range(3)]
+    assert [claim is not None for claim in ahead] == [not others, not others, False]
+
+
+def test_nobody_waits_for_tasks_to_have_in_hand_at_the_end(cluster: Cluster) -> None:
+    claims = new_worker(cluster, "w1")
+    claims.end()
+    for _ in range(2):
+        assert claims.claim_ahead(spare=0, seconds=600.0) is None, "at once"
+
+
 def test_a_commit_whose_next_task_is_taken_stands_alone(cluster: Cluster, executable: Path) -> None:
     job = open_job(cluster, executable, 4)
     claims = new_worker(cluster, "w1")
