@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gomr import results
 from gomr.config import Config
 from gomr.errors import UsageError, WaitTimeout
-from gomr.executables import Inquiry, asked, file_digest, file_identity
+from gomr.executables import Asked, asked, file_digest, file_identity
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
 from gomr.logs import CLOSE_SECONDS_MAX, log
@@ -115,7 +115,7 @@ class Client:
         options: JobOptions | None = None,
         on_upload: OnUpload = lambda _stored, _total: None,
         *,
-        inquiry: Inquiry | None = None,
+        inquiry: Asked | None = None,
         settings: WorkerSettings | None = None,
     ) -> Submitted:
         """Submit like `submit`; tell also whether the executable was uploaded, and whether the job was there.
@@ -286,7 +286,7 @@ class Client:
         """Close the client."""
         self.close()
 
-    def _describe(self, executable: Path, digest: str, inquiry: Inquiry | None) -> dict[str, Any]:
+    def _describe(self, executable: Path, digest: str, inquiry: Asked | None) -> dict[str, Any]:
         """Return what an executable says of itself: what it said a moment ago, unless it looks for its own inputs."""
         now = time.monotonic()
         known, until, facts = self._described

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from gomr.errors import DefinitionRefused, NotFoundError, UsageError
 from gomr.job.main import platform_tag, python_tag
@@ -88,6 +88,15 @@ def file_identity(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
+class Asked(Protocol):
+    """An executable that is being asked what it is; `identity` is that of its file before."""
+
+    identity: tuple[int, int, int]
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for what it says, and return it. Raises what `describe` does."""
+
+
 class Inquiry:
     """An executable that is being asked what it is (`describe`), while the asker does something else.
 
@@ -122,20 +131,12 @@ class Inquiry:
         said = self._wait()
         try:
             facts: dict[str, Any] = json.loads(self._answer.read_bytes())
-            version, ok = facts["contract"], facts["ok"]
+            check_facts(self._path, facts)
         except (OSError, ValueError, TypeError, KeyError) as error:
             said = f"; it said:\n{said}" if said else ""
             raise ExecutableRefused(
                 f"{self._path}: not a gomr executable: it does not answer `describe` (build it with `gomr build`){said}"
             ) from error
-        if version != CONTRACT_VERSION:
-            raise ExecutableRefused(
-                f"{self._path}: speaks version {version} of the job contract, and this gomr speaks version "
-                f"{CONTRACT_VERSION}; build the job again with this version of gomr"
-            )
-        if not ok:
-            problem = facts["error"]
-            raise DefinitionRefused(problem.get("traceback") or problem.get("message") or "the job file does not load")
         return facts
 
     def _wait(self) -> str:
@@ -151,6 +152,18 @@ class Inquiry:
         if status == EXIT_NO_START:
             raise ExecutableRefused(f"{self._path}: cannot be executed: {text}")
         return text
+
+
+def check_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Raise the error that what an executable says of itself calls for; TypeError, KeyError for what says nothing."""
+    if facts["contract"] != CONTRACT_VERSION:
+        raise ExecutableRefused(
+            f"{path}: speaks version {facts['contract']} of the job contract, and this gomr speaks version "
+            f"{CONTRACT_VERSION}; build the job again with this version of gomr"
+        )
+    if not facts["ok"]:
+        problem = facts["error"]
+        raise DefinitionRefused(problem.get("traceback") or problem.get("message") or "the job file does not load")
 
 
 def offers() -> dict[str, Any]:

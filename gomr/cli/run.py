@@ -6,6 +6,7 @@ import click
 
 from gomr.cli.asking import asked_early
 from gomr.cli.common import cluster_options, job_options, make_job_options, open_client
+from gomr.cli.greeting import served_early
 
 EPILOG = """\b
 Examples:
@@ -35,7 +36,8 @@ def command(
     **options: Any,
 ) -> None:
     """Run JOB (a .py, a .pex, or any executable that keeps the job contract) over INPUTS on this machine."""
-    with asked_early(job) as inquiry, open_client(storage, coordinator, plugins) as client:
+    ask = asked_early if exec_per_task else served_early
+    with ask(job) as inquiry, open_client(storage, coordinator, plugins) as client:
         from gomr.cli.running import run_job  # what it imports takes as long as the executable's answer
 
         given = {"slots": slots} if slots else {}

@@ -14,7 +14,7 @@ from gomr.cli.common import log_to_sinks
 from gomr.cli.progress import UploadProgress
 from gomr.cli.wait import wait_for
 from gomr.errors import CoordinatorError, GomrError, StorageError, UnavailableError
-from gomr.executables import Inquiry
+from gomr.executables import Asked
 from gomr.logs import log
 from gomr.model import RUNNING
 from gomr.options import JobOptions
@@ -31,7 +31,7 @@ def run_job(
     options: JobOptions,
     settings: WorkerSettings,
     output: str,
-    inquiry: Inquiry | None,
+    inquiry: Asked | None,
 ) -> None:
     """Submit a job, work on it with `settings`, and write its result to `output`."""
     with log_to_sinks(client, "warning"):

@@ -38,7 +38,7 @@ def main() -> int:
     if command == "serve":
         from gomr.job.server import serve
 
-        return serve(module, int(operand))
+        return serve(module, int(operand), description)
     from gomr.job.task import run_task_file
 
     try:
@@ -50,7 +50,6 @@ def main() -> int:
 
 def describe(module: str, path: Path) -> int:
     """Write what the executable is and needs to `path`; return the exit status."""
-    from gomr.job import native
     from gomr.job.definition import load
 
     try:
@@ -59,24 +58,28 @@ def describe(module: str, path: Path) -> int:
         print_error(error)
         write_result(path, {"ok": False, "error": error_facts(error)})
         return EXIT_FAILED
-    write_result(
-        path,
-        {
-            "ok": True,
-            "gomr": VERSION,
-            "name": module.rpartition(".")[2],
-            "requires": requirements(),
-            "serve": hasattr(os, "fork"),
-            "native": native.core is not None,
-            "reducer": definition.reducer is not None or definition.sort is not None,
-            "sort": definition.sort.facts() if definition.sort else None,
-            "partitions": definition.partitions,
-            "params": definition.params,
-            "inputs": list(definition.inputs),
-            "input": _input_facts(definition),
-        },
-    )
+    write_result(path, description(module, definition))
     return EXIT_OK
+
+
+def description(module: str, definition: "JobDefinition") -> dict[str, Any]:
+    """Return what the executable is and needs, all but the contract's version."""
+    from gomr.job import native
+
+    return {
+        "ok": True,
+        "gomr": VERSION,
+        "name": module.rpartition(".")[2],
+        "requires": requirements(),
+        "serve": hasattr(os, "fork"),
+        "native": native.core is not None,
+        "reducer": definition.reducer is not None or definition.sort is not None,
+        "sort": definition.sort.facts() if definition.sort else None,
+        "partitions": definition.partitions,
+        "params": definition.params,
+        "inputs": list(definition.inputs),
+        "input": _input_facts(definition),
+    }
 
 
 def _input_facts(definition: "JobDefinition") -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The fork server: imports the job once, then forks a fresh process for each task.
 
 It speaks JSON lines over the socket it is given (DESIGN.md, "The job contract"): in `{"run": ID, "task": FILE}` and
-`{"kill": ID}`, out `{"ready": true}`, `{"started": ID, "pid": PID}` and `{"ended": ID, "status": STATUS}`. At the end
-of the socket it kills what runs and leaves.
+`{"kill": ID}`, out `{"ready": true, "describe": FACTS}`, `{"started": ID, "pid": PID}` and `{"ended": ID, "status":
+STATUS}`. At the end of the socket it kills what runs and leaves.
 """
 
 import contextlib
@@ -14,13 +14,16 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gomr.job.contract import read_task
 from gomr.job.definition import JobDefinition, load
 from gomr.job.errors import error_facts, print_error
 from gomr.job.linux import adopt_orphans, children, die_with_parent, kill_descendants, thread_count
 from gomr.job.task import run_task
+from gomr.job.version import CONTRACT_VERSION
 
 EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
 LINE_BYTES_MAX = 64 * 1024  # a request is an id and a path
@@ -33,8 +36,9 @@ class ForkServer:
     that it did not have before, and that is no task, is a remnant of one that has ended.
     """
 
-    def __init__(self, definition: JobDefinition, control: socket.socket) -> None:
+    def __init__(self, definition: JobDefinition, facts: dict[str, Any], control: socket.socket) -> None:
         self._definition = definition
+        self._facts = facts  # what `describe` says, too
         self._control = control
         self._running: dict[int, int] = {}  # process id -> the id of its task
         self._ended: dict[int, int] = {}  # the id of a task whose remnants may be there yet -> its exit status
@@ -47,7 +51,7 @@ class ForkServer:
         adopt_orphans()
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        self._send({"ready": True})
+        self._send({"ready": True, "describe": self._facts})
         while True:
             readable = select.select([self._control.fileno(), self._wake_read], [], [])[0]
             if self._wake_read in readable:
@@ -130,7 +134,7 @@ class ForkServer:
             self._control.sendall(json.dumps(message).encode() + b"\n")
 
 
-def serve(module: str, control_fd: int) -> int:
+def serve(module: str, control_fd: int, describe: Callable[[str, JobDefinition], dict[str, Any]]) -> int:
     """Load the job and serve tasks on the socket `control_fd`; return the exit status."""
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
@@ -143,8 +147,9 @@ def serve(module: str, control_fd: int) -> int:
     if thread_count() > 1:
         _refuse(control, {"reason": "importing the job started threads, and forking a threaded process is unsafe"})
         return 0
+    facts = {"contract": CONTRACT_VERSION, **describe(module, definition)}
     gc.freeze()  # the collector of a forked child shall not touch, and so copy, the parent's pages
-    ForkServer(definition, control).run()
+    ForkServer(definition, facts, control).run()
     return 0
 
 

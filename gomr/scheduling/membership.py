@@ -15,7 +15,6 @@ from gomr.model import WorkerRecord
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 
-LEASE_SECONDS = 15.0  # three missed heartbeats; client-go's leases have the same default
 HEARTBEATS_PER_LEASE = 3
 PRESENCE_BATCH = 100  # workers asked for in one transaction: etcd allows 128 operations
 

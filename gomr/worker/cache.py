@@ -12,18 +12,7 @@ from gomr.errors import NotFound, StorageError
 from gomr.executables import file_digest
 from gomr.logs import log
 from gomr.scheduling.cluster import Cluster
-
-FOLDER = "bin"  # of the cache
-
-
-def executable_path(folder: Path, digest: str) -> Path:
-    """Return where an executable lies."""
-    return folder / digest / "executable"
-
-
-def unpacking_folder(folder: Path, digest: str) -> Path:
-    """Return the folder that an executable may unpack itself into; it goes with the entry."""
-    return folder / digest / "pex"
+from gomr.worker.programs import executable_path, unpacking_folder
 
 
 class ExecutableLost(StorageError):

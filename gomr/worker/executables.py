@@ -11,7 +11,8 @@ from gomr.executables import ExecutableRefused, environment
 from gomr.logs import log
 from gomr.scheduling.cluster import Cluster
 from gomr.starting import check_starts
-from gomr.worker.cache import FOLDER, ExecutableCache
+from gomr.worker.cache import ExecutableCache
+from gomr.worker.programs import FOLDER
 from gomr.worker.settings import WorkerSettings
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gomr.errors import ConfigurationError
-from gomr.scheduling.membership import LEASE_SECONDS
 from gomr.supervision.supervised import FILE_BYTES, OPEN_FILES
 
 GIB = 1024**3
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+LEASE_SECONDS = 15.0  # three missed heartbeats; client-go's leases have the same default
 MEMORY_SHARE = 0.8  # of the machine for tasks; the rest is for the worker, the page cache and everything else
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import signal
+from typing import Any
 
 from gomr.builtin.process.pool import ServerPool
 from gomr.builtin.process.watch import run_once, watch
@@ -24,6 +25,11 @@ def gomr_run_task(launch: Launch) -> int | None:
             finally:
                 _pool.release(server)
     return run_once(launch)
+
+
+def describe(program: Program) -> dict[str, Any] | None:
+    """Start the executable's fork server, unless there is one; return what it says of itself, if anything."""
+    return _pool.describe(program)
 
 
 @hookimpl(trylast=True)

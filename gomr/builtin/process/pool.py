@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from gomr.hookspecs import Launch, Program
 from gomr.logs import log
@@ -80,6 +80,7 @@ class ForkServerClient:
         self.users = 0
         self.idle_since = time.monotonic()
         self.closed = False
+        self.description: dict[str, Any] | None = None  # what `describe` would say; not every server tells
         self._printed: IO[bytes] | None = printed  # while it imported the job; the first task's log shows it
         self._supervised = supervised
         self._control = control
@@ -194,16 +195,19 @@ class ServerPool:
             if ServerKey.of(program) in self._servers or program.digest in self._no_serve:
                 return
         name = f"prepare-{program.digest[:8]}"
-        threading.Thread(target=self._prepare, args=(program,), name=name, daemon=True).start()
+        threading.Thread(target=self.describe, args=(program,), name=name, daemon=True).start()
 
-    def _prepare(self, program: Program) -> None:
+    def describe(self, program: Program) -> dict[str, Any] | None:
+        """Start the fork server of a program, unless there is one; return what it says of itself, if anything."""
         try:
             server = self._acquire(program, self._closed)
         except OSError as error:  # the first task says it, if it is still so
             log.debug("serve.unprepared", digest=program.digest, error=str(error))
-            return
-        if server is not None:
-            self.release(server)
+            return None
+        if server is None:
+            return None
+        self.release(server)
+        return server.description
 
     def _acquire(self, program: Program, stop: threading.Event) -> ForkServerClient | None:
         """Return the fork server of a program, a new one where there is none; None where it refuses."""
@@ -270,6 +274,8 @@ class ServerPool:
         server = ForkServerClient(supervised, ours, key, printed)
         message = server.handshake(stop)
         if message.get("ready"):
+            described = message.get("describe")
+            server.description = described if isinstance(described, dict) else None
             server.listen()
             return server
         server.close()
