@@ -17,6 +17,7 @@ class Faulty:
         self.target = urlsplit(endpoint)
         self.faults: list[tuple[object, ...] | None] = []
         self.requests: list[str] = []
+        self.types: list[str | None] = []  # the Content-Type of each request that stores something
         self.lock = threading.Lock()
         faulty = self
 
@@ -27,6 +28,8 @@ class Faulty:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 with faulty.lock:
                     faulty.requests.append(f"{self.command} {self.path}")
+                    if self.command == "PUT":
+                        faulty.types.append(self.headers.get("Content-Type"))
                     fault = faulty.faults.pop(0) if faulty.faults else None
                 faulty.serve(self, body, fault or ("pass",))
 

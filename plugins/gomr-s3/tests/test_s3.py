@@ -118,6 +118,17 @@ def test_a_multipart_upload_whose_last_answer_is_lost_is_there(storage: Storage,
     assert b"".join(storage.chunks("key")) == data
 
 
+def test_all_that_is_stored_has_a_type(storage: Storage, faulty: Faulty, server: Any, s3_url: str) -> None:
+    """What has none, SeaweedFS compresses where it looks like text, and inflates for each ranged GET."""
+    url = urls.parse(s3_url)
+    for key, size in (("small", 1), ("large", 11 * MIB)):
+        storage.put(key, b"x" * size)
+        found = server.head_object(Bucket=url.host, Key=f"{url.path.strip('/')}/{key}")
+        assert found["ContentType"] == "binary/octet-stream"
+    assert len(faulty.types) == 4  # one of the small object, three parts of the large
+    assert set(faulty.types) == {"binary/octet-stream"}
+
+
 def test_an_abandoned_multipart_upload_leaves_nothing(storage: Storage, server: Any, s3_url: str) -> None:
     url = urls.parse(s3_url)
 
