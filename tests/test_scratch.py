@@ -19,8 +19,8 @@ def scratch(tmp_path: Path) -> Iterator[ScratchFolder]:
 
 def used(scratch: ScratchFolder, use: Callable[[Path], object]) -> Path:
     with scratch.task_folder("") as folder:
-        assert sorted(path.name for path in folder.iterdir()) == ["log", "work"]
-        assert (folder / "log").read_bytes() == b""
+        assert sorted(path.name for path in folder.iterdir()) == ["log", "task.json", "work"]
+        assert (folder / "log").read_bytes() == (folder / "task.json").read_bytes() == b""
         assert not list((folder / "work").iterdir())
         use(folder)
     return folder
@@ -46,7 +46,7 @@ def test_what_is_no_plain_file_is_deleted_with_its_folder(scratch: ScratchFolder
     assert used(scratch, fill) != first
 
 
-@pytest.mark.parametrize("name", ["work", "log"])
+@pytest.mark.parametrize("name", ["work", "log", "task.json"])
 def test_a_link_in_the_place_of_what_was_made_is_not_followed(
     scratch: ScratchFolder, tmp_path: Path, name: str
 ) -> None:
@@ -62,6 +62,16 @@ def test_a_link_in_the_place_of_what_was_made_is_not_followed(
     assert (target / "file").read_text() == "stays"
 
 
-def test_a_log_that_has_another_name_is_not_used_again(scratch: ScratchFolder, tmp_path: Path) -> None:
-    first = used(scratch, lambda folder: os.link(folder / "log", tmp_path / "kept"))
+@pytest.mark.parametrize("name", ["log", "task.json"])
+def test_a_file_that_has_another_name_is_not_used_again(scratch: ScratchFolder, tmp_path: Path, name: str) -> None:
+    first = used(scratch, lambda folder: os.link(folder / name, tmp_path / "kept"))
     assert not first.exists()
+
+
+@pytest.mark.parametrize("name", ["log", "task.json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(scratch: ScratchFolder, name: str) -> None:
+    def replace(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    assert not used(scratch, replace).exists()

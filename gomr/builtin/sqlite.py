@@ -1,5 +1,6 @@
 """`sqlite:///file`: a coordinator for one machine, in a file that all its processes share."""
 
+import functools
 import os
 import random
 import sqlite3
@@ -276,8 +277,9 @@ class SqliteCoordinator(Coordinator):
         return self._db.execute(query, (_now(), boot_id())).fetchone() is not None
 
 
+@functools.cache
 def boot_id() -> str:
-    """Return what tells one start of this machine from another; a lease does not outlive it."""
+    """Return what tells one start of this machine from another; a lease does not outlive it, nor does this process."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

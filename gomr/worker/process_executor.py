@@ -32,7 +32,7 @@ from gomr.worker.jobs import Jobs
 from gomr.worker.livelog import LiveLog
 from gomr.worker.outcome import Outcome, TaskFailed, is_regular, read_outcome
 from gomr.worker.programs import program_of
-from gomr.worker.scratch import LOG, WORK, ScratchFolder
+from gomr.worker.scratch import LOG, TASK, WORK, ScratchFolder
 from gomr.worker.settings import WorkerSettings
 
 DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
@@ -170,7 +170,7 @@ class ProcessExecutor(Executor):
         killed: list[str] = []
         launch = Launch(
             program=program,
-            task_file=scratch / "task.json",
+            task_file=scratch / TASK,
             scratch=scratch / WORK,
             log=scratch / LOG,
             task_seconds=record.task_seconds,
@@ -220,7 +220,7 @@ class ProcessExecutor(Executor):
                 "attempt": claim.record.attempt,
             },
         }
-        (scratch / "task.json").write_text(json.dumps(task))
+        (scratch / TASK).write_text(json.dumps(task))
         return task
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-WORK, LOG = "work", "log"  # in a task's folder: where its process is at home, and what it printed
+WORK, LOG, TASK = "work", "log", "task.json"  # of a task: where its process is at home, what it printed, what it reads
 
 
 class ScratchFolder:
@@ -49,7 +49,8 @@ class ScratchFolder:
     def _make(self, user: str) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="task-", dir=self.path))
         (folder / WORK).mkdir()
-        (folder / LOG).touch()
+        for name in (LOG, TASK):
+            (folder / name).touch()
         if user:
             folder.chmod(0o755)
             for name in (WORK, LOG):
@@ -66,11 +67,12 @@ class ScratchFolder:
 def _is_emptied(folder: Path) -> bool:
     """Empty a task's folder; say whether it is as it was made.
 
-    A task may have put anything in the place of anything.
+    A task may have put anything in the place of anything. The files outside of its home stay, emptied: to make a file
+    takes the longer, the more have been deleted of late.
     """
     try:
         for name in os.listdir(folder):  # noqa: PTH208 - names
-            if name not in (WORK, LOG):
+            if name not in (WORK, LOG, TASK):
                 os.unlink(folder / name)  # noqa: PTH108 - as those below
         work = os.open(folder / WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -78,14 +80,19 @@ def _is_emptied(folder: Path) -> bool:
                 os.unlink(name, dir_fd=work)
         finally:
             os.close(work)
-        log = os.open(folder / LOG, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.ftruncate(log, 0)
-            return os.fstat(log).st_nlink == 1
-        finally:
-            os.close(log)
+        return all(_is_own_and_emptied(folder / name) for name in (LOG, TASK))
     except OSError:  # a folder among the files, or no right to delete them
         return False
+
+
+def _is_own_and_emptied(path: Path) -> bool:
+    """Empty a file; say whether it has no other name. Raises OSError for what is no plain file."""
+    file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for its reader
+    try:
+        os.ftruncate(file, 0)
+        return os.fstat(file).st_nlink == 1
+    finally:
+        os.close(file)
 
 
 def delete_tree(folder: Path) -> None:
