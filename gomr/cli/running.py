@@ -39,11 +39,19 @@ def run_job(
             submitted = client.submit_in_full(job, inputs, options, uploads.show, inquiry=inquiry, settings=settings)
         job_id = submitted.job
         with _working(client, job_id, replace(settings, only_job=job_id)):
+            deleting = threading.Thread(target=_delete_intermediate, args=(client, job_id), name="deleting")
+            deleting.start()  # ahead of the copy, which takes the memory that it leaves while that is at hand
             try:
-                client.delete_intermediate(job_id)  # the result is copied into the room that it leaves
-            except (StorageError, CoordinatorError, GomrError) as error:
-                log.warning("intermediate.kept", job=job_id, error=str(error), next="gomr gc deletes it")
-            client.result(job_id, output)
+                client.result(job_id, output)
+            finally:
+                deleting.join()
+
+
+def _delete_intermediate(client: Any, job: str) -> None:
+    try:
+        client.delete_intermediate(job)
+    except (StorageError, CoordinatorError, GomrError) as error:
+        log.warning("intermediate.kept", job=job, error=str(error), next="gomr gc deletes it")
 
 
 @contextmanager
