@@ -21,6 +21,7 @@ from gomr import urls
 from gomr.playground.etcd import EtcdServer
 from gomr.playground.seaweedfs import SeaweedServer
 from gomr.plugins import Plugins
+from gomr.scheduling.stages import CHUNK_SIZE_MIN
 from tests.conftest import EXAMPLES, JOBS, LEASE_SECONDS, Gomr
 
 WAIT_SECONDS = 120.0
@@ -141,6 +142,10 @@ def test_workers_that_share_nothing_but_the_servers_give_the_embedded_result(
     assert counters.get("storage.list", 0) == 0, "a LIST in the data path"
     assert counters["storage.put"] == tasks[0]["tasks"] + tasks[1]["tasks"], "one PUT a task"
     assert counters["storage.get_bytes"] > sum(path.stat().st_size for path in inputs)
+    blocks = len(maps) * tasks[1]["tasks"]  # of so much text, none is empty
+    pieces = len(maps) + len(inputs)  # at most: of each cut one more
+    records = len(workers) * (1 + -(-len(maps) // CHUNK_SIZE_MIN))  # of the job and of chunks, at most
+    assert len(maps) + blocks <= counters["storage.get"] <= 3 * pieces + blocks + records, (counters, len(maps), blocks)
     storage.close()
 
 
