@@ -145,8 +145,9 @@ def test_a_partitioner_out_of_range_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("not_a_pair", [1, "ab", (1,), (1, 2, 3), None])
 def test_what_is_not_a_pair_is_refused(tmp_path: Path, not_a_pair: Any) -> None:
-    with pytest.raises(PairError, match="pair was expected"):
-        grouped([not_a_pair], tmp_path, 10**9, 1)
+    for combiner in (None, total):
+        with pytest.raises(PairError, match="pair was expected"):
+            grouped([not_a_pair], tmp_path, 10**9, 1, combiner)
 
 
 @pytest.mark.parametrize("bad_key", [[1], {}, float("nan")])

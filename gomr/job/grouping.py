@@ -174,9 +174,12 @@ class Grouper:
         budget = self._budget_bytes
         for pair in pairs:
             added += 1
-            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else unpacked(pair, "mapper")
             try:
+                key, value = pair if pair.__class__ is tuple else unpacked(pair, "mapper")
                 values = groups.get(key)
+            except ValueError:  # a tuple that is no pair
+                unpacked(pair, "mapper")
+                raise
             except TypeError:  # unhashable
                 check_key(key)
                 raise
