@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gomr import results
 from gomr.config import Config
 from gomr.errors import UsageError, WaitTimeout
-from gomr.executables import Asked, asked, file_digest, file_identity
+from gomr.executables import Asked, asked, digest_of, file_identity
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
 from gomr.logs import CLOSE_SECONDS_MAX, log
@@ -131,7 +131,7 @@ class Client:
                 executable, digest, facts = built.path, built.digest, built.describe
             else:
                 identity = inquiry.identity if inquiry else file_identity(executable)
-                digest = file_digest(executable)
+                digest = digest_of(executable)
                 if settings is not None:
                     prepare(self.plugins, settings, digest)
                 facts = self._describe(executable, digest, inquiry)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gomr.builtin.process import describe
-from gomr.cli.asking import asked_early
+from gomr.cli.asking import asked_early, executable_named
 from gomr.config import Config
-from gomr.executables import Asked, asked, check_facts, file_digest, file_identity
+from gomr.executables import Asked, asked, check_facts, digest_of, file_identity
 from gomr.hookspecs import Program
 from gomr.worker.programs import known_server
 from gomr.worker.settings import WorkerSettings
@@ -19,11 +19,11 @@ from gomr.worker.settings import WorkerSettings
 @contextmanager
 def served_early(job: str) -> Iterator[Asked | None]:
     """Ask like `asked_early`; where the executable is known here, the fork server answers that its tasks will need."""
-    path, config = Path(job), Config()
-    if path.suffix != ".py" and path.is_file():
+    path, config = executable_named(job), Config()
+    if path is not None:
         settings = WorkerSettings(cache_dir=config.path("cache_dir"), scratch_dir=config.path("scratch_dir"))
         identity = file_identity(path)
-        program = known_server(settings, file_digest(path))
+        program = known_server(settings, digest_of(path))
         if program is not None:
             yield Greeting(path, identity, program, settings.cache_dir)
             return

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gomr.errors import NotFound, StorageError
-from gomr.executables import file_digest
+from gomr.executables import digest_of
 from gomr.logs import log
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.programs import executable_path, unpacking_folder
@@ -29,7 +29,6 @@ class ExecutableCache:
         self._cluster = cluster
         self._folder = folder
         self._limit_bytes = limit_bytes
-        self._checked: dict[str, tuple[int, int, int]] = {}  # digest -> identity of the file that was checked
         folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -60,7 +59,6 @@ class ExecutableCache:
         with self._locked(digest) as lock, contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self._folder / digest, ignore_errors=True)
-            self._checked.pop(digest, None)
 
     def evict(self) -> None:
         """Delete the entries not used for longest, until the rest fits the limit; those in use stay."""
@@ -88,16 +86,11 @@ class ExecutableCache:
 
     def _is_good(self, digest: str, path: Path) -> bool:
         """Check the file's digest, again whenever the file was touched since."""
-        try:
-            found = path.stat()
-        except FileNotFoundError:
+        if not path.exists():
             return False
-        identity = (found.st_ino, found.st_size, found.st_mtime_ns)
-        if self._checked.get(digest) != identity:
-            if file_digest(path) != digest:
-                log.warning("cache.damaged", digest=digest, next="fetching it again")
-                return False
-            self._checked[digest] = identity
+        if digest_of(path) != digest:
+            log.warning("cache.damaged", digest=digest, next="fetching it again")
+            return False
         return True
 
     def _fetch(self, digest: str, key: str, path: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gomr.executables import environment, file_digest
+from gomr.executables import digest_of, environment
 from gomr.hookspecs import Program
 from gomr.starting import is_known_to_serve
 from gomr.worker.settings import WorkerSettings
@@ -43,7 +43,7 @@ def known_server(settings: WorkerSettings, digest: str) -> Program | None:
     path = executable_path(folder, digest)
     if settings.exec_per_task or not is_known_to_serve(digest, settings.cache_dir):
         return None
-    if not path.exists() or file_digest(path) != digest:
+    if not path.exists() or digest_of(path) != digest:
         return None
     return program_of(settings, digest, path, unpacking_folder(folder, digest), serve=True)
 
