@@ -238,6 +238,8 @@ def _lock(job_file: Path, wanted: list[str], folder: Path) -> Path:
 def _run_pex(stage: Path, lock: Path | None, wanted: list[str], output: Path) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     command = [sys.executable, "-m", "pex", "-D", str(stage), "--venv", "--sh-boot", "-o", str(output)]
+    # An isolated interpreter (-I) would not hear of its hash seed. All its environment is what gomr gives it anyway.
+    command += ["--non-hermetic-venv-scripts"]
     command += ["--entry-point", "gomr.job.main:leave", "--interpreter-constraint", f"CPython=={version}.*"]
     if lock is not None:
         facts = json.loads(lock.read_bytes())

@@ -23,6 +23,7 @@ from gomr.supervision.supervisor import EXIT_NO_START
 DESCRIBE_SECONDS_MAX = 120.0  # a first start unpacks a PEX with all its dependencies
 OUTPUT_BYTES_MAX = 2000
 READ_BYTES = 1024 * 1024
+HASH_SEED_MAX = 2**32 - 1  # of PYTHONHASHSEED; 0 would mean no seed
 DIGESTS_MAX = 16  # remembered: of an executable at hand and its copy in the cache, for a few at a time
 HUGE_PAGES = "glibc.malloc.hugetlb=1"  # a task touches all of its memory once, page by page: measured 5 to 8 % faster
 
@@ -54,8 +55,11 @@ def _remembered_digest(path: Path, _identity: tuple[int, int, int]) -> str:
     return file_digest(path)
 
 
-def environment(pex_root: Path, home: Path) -> dict[str, str]:
-    """Return the whole environment of a job's process: nothing of the worker's own reaches it."""
+def environment(pex_root: Path, home: Path, digest: str = "") -> dict[str, str]:
+    """Return the whole environment of a job's process: nothing of the worker's own reaches it.
+
+    `digest` is the executable's: all its processes, on every machine, have one seed for `hash()`.
+    """
     return {
         "PATH": job_path(),
         "HOME": str(home),
@@ -64,6 +68,7 @@ def environment(pex_root: Path, home: Path) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "PEX_ROOT": str(pex_root),
         "GLIBC_TUNABLES": HUGE_PAGES,
+        "PYTHONHASHSEED": str(1 + int(digest[:8] or "0", 16) % HASH_SEED_MAX),
     }
 
 
@@ -86,7 +91,7 @@ def describe(path: Path, variables: Mapping[str, str], user: str = "") -> dict[s
 def asked(path: Path, cache_dir: Path) -> Iterator["Inquiry"]:
     """Ask an executable what it is, as who submits it does; the block runs meanwhile."""
     with tempfile.TemporaryDirectory(prefix="gomr-submit-") as home:
-        variables = environment(cache_dir / "describe-pex", Path(home))
+        variables = environment(cache_dir / "describe-pex", Path(home), digest_of(path))
         with Inquiry(path, variables) as inquiry:
             yield inquiry
 

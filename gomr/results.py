@@ -11,7 +11,7 @@ from pathlib import Path
 from gomr.checksums import Checksum
 from gomr.errors import GomrError, JobCancelled, JobFailed, NotFoundError, UnavailableError
 from gomr.model import CANCELLED, DONE, FAILED, JobHead
-from gomr.scheduling import keys
+from gomr.scheduling import history, keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks, folded_tasks
 
@@ -133,8 +133,7 @@ def failure_message(job: str, head: JobHead) -> str:
     error = head.error
     lines = [str(error.get("traceback") or error.get("message") or "no reason is known")]
     if error.get("record") is not None:
-        source = error.get("source") or "input"
-        lines.append(f"  record {error.get('record_number')} of {source}: {error['record']}")
+        lines.append(f"  {history.record_sentence(error)}")
     lines.append(
         f"job {job} failed: task {error.get('task')}, attempt {error.get('attempt')} on {error.get('worker')}; "
         f"`gomr logs {job} --task {error.get('task')}` has its log, `gomr rerun {job}` goes on from its finished tasks"

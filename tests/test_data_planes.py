@@ -1,31 +1,26 @@
 """The native core and the standard-library path write blocks that each can read, and give the same result."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 import pytest
-from gomr_native import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gomr
 from gomr.job import map_task, native
-from gomr.job.contract import Piece, TaskFile
+from gomr.job.contract import Piece
 from gomr.job.definition import JobDefinition
 from gomr.job.errors import UserError
-from gomr.job.formats import INPUT_FORMATS
 from gomr.job.map_task import run_map
 from gomr.job.native_grouping import NativeGrouper
-from gomr.job.outputs import OUTPUT_FORMATS
 from gomr.job.reduce_task import run_reduce
+from tests.planes import NATIVE, PURE, definition, run, task_file
 
-PURE, NATIVE = None, _core
 ADD_PAIRS = NativeGrouper.add_pairs
 whole = st.integers(-(2**70), 2**70) | st.sampled_from([2**31 - 1, 2**31, -(2**31) - 1, 2**63 - 1, 2**63, -(2**63)])
 texts = st.text(st.characters() | st.sampled_from("\t\n\\\r\udc80\udcff\ud800"), max_size=12)
@@ -35,63 +30,6 @@ any_values = (
     whole | texts | st.binary(max_size=9) | st.none() | st.booleans() | st.tuples(whole, texts) | st.lists(whole)
 )
 few_keys = st.one_of(simple_keys, simple_keys, st.sampled_from(["a", b"a", 1, "word"]))
-
-
-def task_file(folder: Path, kind: str, inputs: list[Piece], partitions: int) -> TaskFile:
-    folder.mkdir()
-    return TaskFile(
-        kind=kind,
-        inputs=tuple(inputs),
-        partitions=partitions,
-        params={},
-        output=str(folder / "output"),
-        scratch=str(folder),
-        result=str(folder / "result"),
-        memory_bytes=64,
-        scratch_bytes=2**30,
-    )
-
-
-def definition(splits: list[list[Any]], reducer: Any, combiner: Any, output_format: str) -> JobDefinition:
-    def mapper(line: str) -> Iterator[Any]:
-        yield from splits[int(line)]
-
-    assert inspect.isgeneratorfunction(mapper)
-    return JobDefinition(
-        module="job",
-        mapper=mapper,
-        reducer=reducer,
-        combiner=combiner,
-        partitioner=None,
-        setup=None,
-        input_format=INPUT_FORMATS["lines"],
-        output_format=OUTPUT_FORMATS[output_format],
-    )
-
-
-def run(
-    job: JobDefinition, splits: int, partitions: int, maps_by: list[ModuleType | None], reduces_by: ModuleType | None
-) -> list[bytes]:
-    """Run a job of a line a split; return its result parts."""
-    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        folder = Path(name)
-        blocks = []
-        for number in range(splits):
-            line = folder / f"input-{number}"
-            line.write_text(f"{number}\n")
-            patch.setattr(native, "core", maps_by[number % len(maps_by)])
-            pieces = [Piece(str(line), 0, line.stat().st_size)]
-            task = task_file(folder / f"map-{number}", "map", pieces, partitions)
-            blocks.append([Piece(task.output, *block) for block in run_map(job, task)["blocks"]])
-        patch.setattr(native, "core", reduces_by)
-        parts = []
-        for partition in range(partitions):
-            pieces = [block[partition] for block in blocks if block[partition].length]
-            task = task_file(folder / f"reduce-{partition}", "reduce", pieces, 1)
-            facts = run_reduce(job, task)
-            parts.append(Path(task.output).read_bytes())
-            assert facts["records_out"] == parts[-1].count(b"\n")
-        return parts
 
 
 def as_list(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gomr.job.errors import PairError
-from gomr.job.keys import canonical, check_key, order, order_kind, partition_of, partitions_of, sort_keys
+from gomr.job.keys import canonical, order, order_kind, partition_of, partitions_of, plain_key, sort_keys
 
 text_with_surrogates = st.text(st.characters(codec=None, exclude_categories=()))
 numbers = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False))
@@ -64,4 +64,4 @@ def test_one_one_point_zero_and_true_share_a_partition() -> None:
 @pytest.mark.parametrize("key", [[1], {"a"}, float("nan"), (1, float("nan")), object(), 1j])
 def test_other_keys_are_refused_with_a_sentence(key: object) -> None:
     with pytest.raises(PairError, match="key"):
-        check_key(key)
+        plain_key(key)

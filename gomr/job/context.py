@@ -65,6 +65,11 @@ def set_source(name: str) -> None:
     _source = name
 
 
+def params() -> dict[str, Any]:
+    """Return the parameters of the task."""
+    return dict(_params)
+
+
 def counters() -> dict[str, int]:
     """Return the counters of the task so far."""
     return dict(_counters)

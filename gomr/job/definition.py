@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gomr.job import randomness
 from gomr.job.errors import DefinitionError
 from gomr.job.formats import CHUNK_BYTES, InputFormat, input_format
 from gomr.job.outputs import Formatter, output_format
@@ -54,8 +55,10 @@ def load(module_name: str) -> JobDefinition:
 
     Raises DefinitionError for a job file that is no job, and whatever the import raises.
     """
-    module = importlib.import_module(module_name)
-    return define(module)
+    randomness.prepare_import()
+    definition = define(importlib.import_module(module_name))
+    randomness.find_generators(module_name)
+    return definition
 
 
 def define(module: ModuleType) -> JobDefinition:

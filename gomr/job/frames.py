@@ -1,13 +1,12 @@
 """Blocks: sorted (key, values) entries as checked frames of a file, private to the executable.
 
 A frame is a header (codec byte, payload length, CRC-32) and a payload: keys and values as two columns. `marshal`
-version 2 (no references, so equal data gives equal bytes) carries plain types; pickle 5 carries the rest, which is
-safe because one job runs on one Python minor version, from one executable. The codec byte also says of what one kind
-the keys are, which the native core wants to know before it reads a frame.
+version 2 (no references, so equal data gives equal bytes) carries them, values that pickle made bytes of included
+(values.py); both are safe, because one job runs on one Python minor version, from one executable. The codec byte says
+whether a frame has such values, and of what one kind its keys are: the native core wants to know before it reads it.
 """
 
 import marshal
-import pickle
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, Protocol
 from gomr.job.errors import HostError
 from gomr.job.keys import Key
 from gomr.job.sizes import size_of
+from gomr.job.values import PLAIN
 
 Entry = tuple[Key, list[Any]]
 
@@ -27,11 +27,11 @@ KEYS_AT_A_TIME = 1024  # few enough that most of them have few enough values for
 ORDINARY_RECORD_BYTES = 128  # a frame of larger values holds fewer of them
 _SAMPLE = 8
 HEADER = struct.Struct("<BII")
-_MARSHAL_FLAT, _MARSHAL_LISTS, _PICKLE_FLAT, _PICKLE_LISTS = range(4)
+_PLAIN_FLAT, _PLAIN_LISTS, _PACKED_FLAT, _PACKED_LISTS = range(4)
 _CODEC_MASK = 3
+_MARSHAL_VERSION = 2
 _KEY_KINDS: dict[type, int] = {int: 1 << 2, str: 2 << 2, bytes: 3 << 2}  # 0: of several kinds, or of another
 _INTEGERS = range(-(2**63), 2**63)  # longer ones are of another kind
-_PLAIN = frozenset({int, float, str, bytes, bool, type(None)})  # marshal turns other buffers into bytes, silently
 
 
 class FrameSizes:
@@ -99,7 +99,7 @@ def write_groups(file: Writable, keys: list[Key], groups: Mapping[Key, list[Any]
 def _fit_into_a_frame(keys: list[Key], lists: list[list[Any]]) -> bool:
     """Say whether entries of plain keys and values are small enough, all together."""
     values = list(chain.from_iterable(lists))
-    if len(values) > VALUES_PER_FRAME or not {*map(type, keys), *map(type, values)} <= _PLAIN:
+    if len(values) > VALUES_PER_FRAME or not {*map(type, keys), *map(type, values)} <= PLAIN:
         return False
     return sum(map(getsizeof, keys)) + sum(map(getsizeof, values)) <= VALUES_PER_FRAME * ORDINARY_RECORD_BYTES
 
@@ -131,13 +131,11 @@ def read_frames(file: BinaryIO, length: int) -> Iterator[tuple[list[Key], list[A
         if len(payload) < size or _checksum(codec, payload) != checksum:
             raise HostError("a block of map output is damaged: its checksum does not match")
         length -= HEADER.size + size
-        codec &= _CODEC_MASK
-        load = marshal.loads if codec in (_MARSHAL_FLAT, _MARSHAL_LISTS) else pickle.loads
         try:
-            keys, values = load(payload)  # written by this executable, and checked
-        except (ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            keys, values = marshal.loads(payload)  # noqa: S302 - written by this executable, and checked
+        except (ValueError, TypeError, EOFError) as error:
             raise HostError(f"a block of map output is damaged: {error}") from error
-        yield keys, values, codec in (_MARSHAL_FLAT, _PICKLE_FLAT)
+        yield keys, values, codec & _CODEC_MASK in (_PLAIN_FLAT, _PACKED_FLAT)
 
 
 def largest_frame(path: str, offset: int, length: int) -> int:
@@ -179,13 +177,11 @@ def _write_lists(file: Writable, keys: list[Key], lists: list[list[Any]]) -> int
 
 
 def _write_frame(file: Writable, keys: list[Key], values: list[Any], *, flat: bool) -> int:
-    kinds = set(map(type, values if flat else chain.from_iterable(values)))
-    if kinds <= _PLAIN:
-        codec = (_MARSHAL_FLAT if flat else _MARSHAL_LISTS) | _key_kind(keys)
-        payload = marshal.dumps((keys, values), 2)
+    if list in set(map(type, values if flat else chain.from_iterable(values))):
+        codec = _PACKED_FLAT if flat else _PACKED_LISTS
     else:
-        codec = _PICKLE_FLAT if flat else _PICKLE_LISTS
-        payload = pickle.dumps((keys, values), 5)
+        codec = (_PLAIN_FLAT if flat else _PLAIN_LISTS) | _key_kind(keys)
+    payload = marshal.dumps((keys, values), _MARSHAL_VERSION)
     file.write(HEADER.pack(codec, len(payload), _checksum(codec, payload)))
     file.write(payload)
     return HEADER.size + len(payload)

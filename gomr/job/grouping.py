@@ -1,26 +1,27 @@
 """Groups values by key within a memory budget: a dict while it fits, sorted runs on disk when it does not.
 
 The same code serves both sides of the shuffle: a map task groups its pairs before it writes blocks, a reduce task
-groups the blocks it is given. Within a key, values keep the order in which they were added.
+groups the blocks it is given. Within a key, values keep the order in which they were added. They are held as they
+travel (values.py), but for those that a well-known reducer folds.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from sys import getsizeof
 from typing import Any
 
-from gomr.job.errors import PairError, UserError
+from gomr.job.errors import PairError, UserError, shown
 from gomr.job.frames import Writable, write_entries, write_flat, write_groups
-from gomr.job.keys import Key, check_key, order_kind
-from gomr.job.pairs import pairs_of, unpacked
+from gomr.job.keys import PLAIN_KEYS, Key, order_kind, plain_key
+from gomr.job.pairs import SHOWN_CHARACTERS_MAX, as_pair, pairs_of
 from gomr.job.reducers import KnownReducer, total
 from gomr.job.runs import Partitioning, Run, RunStore, merged, merged_entries
 from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
+from gomr.job.values import PLAIN, Values, end_turn, own, packed, unpacked
 
 _ABSENT = object()
 _NUMBERS = frozenset({int, float, bool})
 _NUMBER_ENTRY_BYTES = NUMBER_BYTES + KEY_OVERHEAD_BYTES + 8  # of a str and a number: as size_of says, without a call
 _KEY_ENTRY_BYTES = KEY_OVERHEAD_BYTES + 8
-_PLAIN_KEYS = frozenset({str, bytes, int, bool, type(None)})
 Combine = Callable[[Key, Iterator[Any]], Iterable[Any]]
 
 
@@ -57,13 +58,9 @@ class Grouper:
 
     def add_mapping(self, found: Mapping[Key, Any]) -> int:
         """Add pairs of distinct keys; return how many they were. Keys and sizes are checked all together."""
-        if self._fold is None or not set(map(type, found.values())) <= _NUMBERS:
+        if self._fold is None or not self._is_of_numbers(found):
             return self.add_pairs(found.items())
         groups, fold, adds = self._groups, self._fold, self._adds
-        kinds = set(map(type, found))
-        if not kinds <= _PLAIN_KEYS:
-            for key in found:
-                check_key(key)
         before = len(groups)
         if not before:
             groups.update(found)
@@ -75,40 +72,74 @@ class Grouper:
                     groups[key] = value
         new = len(groups) - before
         if new:
-            key_bytes = sum(map(getsizeof if kinds <= _PLAIN_KEYS else size_of, found)) // len(found)
+            key_bytes = sum(map(getsizeof, found)) // len(found)
             self._used_bytes += new * (key_bytes + KEY_OVERHEAD_BYTES + NUMBER_BYTES)
         if self._used_bytes > self._budget_bytes:
             self._used_bytes = self._shrink(self._used_bytes)
         return len(found)
 
+    @staticmethod
+    def _is_of_numbers(found: Mapping[Key, Any]) -> bool:
+        """Say whether a mapping's keys and values can be taken without a look at each."""
+        return {*map(type, found)} <= PLAIN_KEYS and {*map(type, found.values())} <= _NUMBERS
+
     def add_frame(self, keys: list[Key], values: list[Any], *, flat: bool) -> None:
         """Add one frame of a block: a value a key where `flat`, else a list of values a key."""
         if flat:
             found = dict(zip(keys, values, strict=True)) if self._fold is not None else {}
-            if len(found) == len(keys):
+            if len(found) == len(keys) and self._is_of_numbers(found):
                 self.add_mapping(found)
             else:  # lists of values have no use for a mapping; nor has a hot key that stands several times
-                self.add_pairs(zip(keys, values, strict=True))
+                self._add_travelled(zip(keys, values, strict=True))
         else:
             for key, group in zip(keys, values, strict=True):
-                self.add_pairs((key, value) for value in group)
+                self._add_travelled((key, value) for value in group)
 
-    def groups(self, partition: int) -> Iterator[tuple[Key, Iterator[Any]]]:
+    def _add_travelled(self, pairs: Iterable[tuple[Key, Any]]) -> None:
+        """Add pairs of a frame, which were checked, and packed, where they were yielded."""
+        if self._fold is not None:
+            self._fold_pairs((key, unpacked(value)) for key, value in pairs)
+            return
+        groups, used = self._groups, self._used_bytes
+        for key, value in pairs:
+            values = groups.get(key)
+            if values is None:
+                groups[key] = [value]
+                used += size_of(key) + KEY_OVERHEAD_BYTES
+            else:
+                values.append(value)
+            used += NUMBER_BYTES if value.__class__ is int else size_of(value)
+            if used > self._budget_bytes:
+                used = self._shrink(used)
+                groups = self._groups
+        self._used_bytes = used
+
+    def groups(self, partition: int) -> Iterator[tuple[Key, Values]]:
         """Yield `(key, values)` of `partition`, keys in order, values in the order they were added.
 
-        Call it for partitions in ascending order, after the last pair. Values may be left unread.
+        Call it for partitions in ascending order, after the last pair. Values may be left unread; the turn of a key's
+        values ends when the next one is asked for.
         """
+        for key, base, has_packed in self._bases(partition):
+            values = Values(base, has_packed=has_packed)
+            yield key, values
+            end_turn(values)
+
+    def _bases(self, partition: int) -> Iterator[tuple[Key, Iterator[Any], bool]]:
+        """Yield each key, its values as they are held, and whether any of them may be packed."""
         if not self._runs:
-            keys = self._partitioned()[partition]
-            groups = self._groups
-            single = self._fold is not None
-            for key in keys:
-                values = groups.pop(key)
-                yield key, iter((values,) if single else values)
+            groups, folds = self._groups, self._fold is not None
+            for key in self._partitioned()[partition]:
+                held = groups.pop(key)
+                if folds:
+                    yield key, iter((held,)), False
+                else:
+                    yield key, iter(held), not {*map(type, held)} <= PLAIN
             return
         if self._groups:
             self._spill()
-        yield from merged(self._store, self._runs, partition)
+        for key, travelled in merged(self._store, self._runs, partition):
+            yield key, travelled, True
 
     def flat(self, partition: int) -> tuple[list[Key], list[Any]] | None:
         """Return `(keys, values)` of `partition`, one value a key, or None where it is not as simple as that."""
@@ -118,7 +149,7 @@ class Grouper:
         values = list(map(self._groups.__getitem__, keys))
         if self._fold is not None:
             return keys, values
-        return (keys, [value for (value,) in values]) if set(map(len, values)) <= {1} else None
+        return (keys, [unpacked(value) for (value,) in values]) if set(map(len, values)) <= {1} else None
 
     def write(self, file: Writable, partition: int) -> None:
         """Write the entries of `partition` as frames; for partitions in ascending order, as `groups`."""
@@ -145,14 +176,17 @@ class Grouper:
         assert fold is not None
         for pair in pairs:
             added += 1
-            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else unpacked(pair, "mapper")
-            try:
-                before = groups.get(key, _ABSENT)
-            except TypeError:  # unhashable
-                check_key(key)
-                raise
+            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, "mapper")
+            if key.__class__ is not str and key.__class__ not in PLAIN_KEYS:
+                key = plain_key(key)
+            if value.__class__ not in PLAIN:
+                value = own(value, "mapper")
+            before = groups.get(key, _ABSENT)
             if before is not _ABSENT:
-                groups[key] = after = before + value if adds else fold(before, value)
+                try:
+                    groups[key] = after = before + value if adds else fold(before, value)
+                except Exception as error:
+                    raise self._cannot_fold(key, before, value, error) from error
                 if after.__class__ is int or after is before:
                     continue
                 used += max(0, size_of(after) - size_of(before))
@@ -160,7 +194,6 @@ class Grouper:
                 groups[key] = value
                 used += getsizeof(key) + _NUMBER_ENTRY_BYTES
             else:
-                check_key(key)
                 groups[key] = value
                 used += size_of(key) + size_of(value) + KEY_OVERHEAD_BYTES
             if used > budget:
@@ -169,27 +202,32 @@ class Grouper:
         self._used_bytes = used
         return added
 
+    def _cannot_fold(self, key: Key, before: Any, value: Any, error: Exception) -> PairError:
+        kinds = f"{type(before).__name__} and {type(value).__name__}"
+        texts = f"{shown(before, SHOWN_CHARACTERS_MAX)} and {shown(value, SHOWN_CHARACTERS_MAX)}"
+        return PairError(
+            f"{self._combiner!r} cannot take the values {texts} of key {shown(key, SHOWN_CHARACTERS_MAX)} together, "
+            f"of types {kinds}: {error}; yield values of one type",
+            key=key,
+        )
+
     def _collect_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
         groups, used, added = self._groups, self._used_bytes, 0
         budget = self._budget_bytes
         for pair in pairs:
             added += 1
-            try:
-                key, value = pair if pair.__class__ is tuple else unpacked(pair, "mapper")
-                values = groups.get(key)
-            except ValueError:  # a tuple that is no pair
-                unpacked(pair, "mapper")
-                raise
-            except TypeError:  # unhashable
-                check_key(key)
-                raise
+            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, "mapper")
+            if key.__class__ is not str and key.__class__ not in PLAIN_KEYS:
+                key = plain_key(key)
+            if value.__class__ not in PLAIN:
+                value = packed(value, "mapper")
+            values = groups.get(key)
             if values is not None:
                 values.append(value)
             elif key.__class__ is str:
                 groups[key] = [value]
                 used += getsizeof(key) + _KEY_ENTRY_BYTES
             else:
-                check_key(key)
                 groups[key] = [value]
                 used += size_of(key) + KEY_OVERHEAD_BYTES
             used += NUMBER_BYTES if value.__class__ is int else size_of(value)
@@ -249,20 +287,39 @@ class Grouper:
 
     def _write_held(self, file: Writable, keys: list[Key]) -> None:
         if self._fold is not None:
-            write_flat(file, keys, list(map(self._groups.__getitem__, keys)))
+            folded = list(map(self._groups.__getitem__, keys))
+            write_flat(file, keys, _travelling(keys, folded, repr(self._combiner)))
         else:
             write_groups(file, keys, self._groups)
 
 
-def combined(combiner: Combine, key: Key, values: list[Any]) -> list[Any]:
-    """Return the values that `combiner` makes of `values`. Raises PairError where it yields another key."""
-    result = []
+def _travelling(keys: Collection[Key], values: list[Any], function: str) -> list[Any]:
+    """Return values as they travel. Raises PairError with the key of one that cannot."""
+    if {*map(type, values)} <= PLAIN:
+        return values
     try:
-        for pair in pairs_of(combiner(key, iter(values))):
-            new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else unpacked(pair, "combiner")
-            if new_key != key:
-                raise PairError(f"combiner: given key {key!r:.200}, it yielded {new_key!r:.200}; it must keep the key")
-            result.append(value)
+        key: Key = None
+        return [packed(value, function) for key, value in zip(keys, values, strict=True)]
+    except PairError as error:
+        error.key = key
+        raise
+
+
+def combined(combiner: Combine, key: Key, held: list[Any]) -> list[Any]:
+    """Return what `combiner` makes of the values of `key`, as they travel, like those that it is given.
+
+    Raises UserError with the key for whatever goes wrong in it, such as another key that it yields.
+    """
+    result = []
+    values = Values(iter(held), has_packed=not {*map(type, held)} <= PLAIN)
+    try:
+        for pair in pairs_of(combiner(key, values), "combiner"):
+            new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, "combiner")
+            if new_key is not key and plain_key(new_key) != key:
+                given, made = shown(key, SHOWN_CHARACTERS_MAX), shown(new_key, SHOWN_CHARACTERS_MAX)
+                raise PairError(f"combiner: given key {given}, it yielded {made}; it must keep the key")
+            result.append(value if value.__class__ in PLAIN else packed(value, "combiner"))
     except (Exception, SystemExit) as error:
-        raise UserError(error, record=key, source="combine keys") from error
+        raise UserError(error, record=key, source="combiner") from error
+    end_turn(values)
     return result

@@ -1,37 +1,60 @@
 """Keys: which are allowed, their order, and the partition each belongs to on every machine.
 
-A key is None, a bool, int, float, str, bytes, or a tuple of keys. 1, 1.0 and True are one key. The order is
-None < numbers < str < bytes < tuple, within a tuple element by element (DESIGN.md, "Keys").
+A key is None, a bool, int, float, str, bytes, or a tuple of keys. 1, 1.0 and True are one key. What is of a class
+derived from one of these (a StrEnum, a named tuple), or a number of NumPy's, is the plain key that it stands for. The
+order is None < numbers < str < bytes < tuple, within a tuple element by element.
 """
 
 import math
 import struct
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from gomr.job.errors import PairError
+from gomr.job.errors import PairError, shown
+from gomr.job.numbers import number_of
 
 Key = Any
 
 _NUMBERS = frozenset({int, float, bool})
+PLAIN_KEYS = frozenset({str, bytes, int, bool, type(None)})
+_BASES: tuple[tuple[type, Callable[[Any], Key]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (bytes, lambda key: bytes.__getitem__(key, slice(None))),
+    (tuple, lambda key: tuple(tuple.__iter__(key))),
+)
 _RANKS: dict[type, int] = {type(None): 0, bool: 1, int: 1, float: 1, str: 2, bytes: 3, tuple: 4}
 _STR_SEED, _BYTES_SEED = zlib.crc32(b"s"), zlib.crc32(b"b")
 
 
-def check_key(key: Key) -> None:
-    """Raise PairError unless `key` is of an allowed type."""
+def plain_key(key: Key) -> Key:
+    """Return the plain key that `key` is, or stands for. Raises PairError for what is no key."""
     kind = type(key)
-    if kind is float and math.isnan(key):
-        raise PairError("a key is NaN, which is equal to no key; yield None or a string in its place")
+    if kind in PLAIN_KEYS:
+        return key
     if kind is tuple:
-        for part in key:
-            check_key(part)
-    elif kind not in _RANKS:
-        raise PairError(
-            f"key {key!r:.200} is of type {kind.__name__}; "
-            "keys are None, bool, int, float, str, bytes, or tuples of them"
-        )
+        return key if {*map(type, key)} <= PLAIN_KEYS else tuple(map(plain_key, key))
+    if kind is float:
+        if math.isnan(key):
+            raise PairError("a key is NaN, which is equal to no key; yield None or a string in its place")
+        return key
+    return plain_key(_base_of(key))
+
+
+def _base_of(key: Key) -> Key:
+    """Return what a key of another class stands for, whatever methods that class has. Raises PairError."""
+    number = number_of(key)
+    if number is not None:
+        return number
+    for base, plain in _BASES:
+        if isinstance(key, base):
+            return plain(key)
+    raise PairError(
+        f"key {shown(key)} is of type {type(key).__name__}; keys are None, bool, int, float, str, bytes, "
+        "or tuples of them; yield one of these, such as str(key)"
+    )
 
 
 def order(key: Key) -> tuple[int, Any]:
@@ -100,3 +123,11 @@ def canonical(key: Key) -> bytes:
     if kind is float and not key.is_integer():  # an infinity is no integer either
         return b"f" + struct.pack(">d", key)
     return b"i%x" % int(key)  # hexadecimal: of any length
+
+
+def representative(key: Key) -> Key:
+    """Return the one of equal keys that a partitioner is asked about: of True, 1 and 1.0, whichever came first, 1."""
+    kind = type(key)
+    if kind is tuple:
+        return tuple(map(representative, key))
+    return int(key) if kind is bool or (kind is float and key.is_integer()) else key

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gomr.job.contract import write_result
-from gomr.job.errors import ContractError, error_facts, print_error
+from gomr.job.errors import ContractError, error_facts, flush_output, print_error
 from gomr.job.version import CONTRACT_VERSION, VERSION
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ def _compiled() -> bool:
 def leave() -> None:
     """Run one command and end the process at once: threads that the job left behind shall not keep it."""
     status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
     os._exit(status)
 
 

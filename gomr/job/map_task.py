@@ -11,7 +11,7 @@ from gomr.job import context, native
 from gomr.job.careful import Careful
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
-from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, UserError
+from gomr.job.errors import HOST_ERRNOS, NO_RECORD, JobError, PairError, UserError
 from gomr.job.formats import chunk_size
 from gomr.job.grouping import Grouper
 from gomr.job.native_grouping import NativeGrouper
@@ -69,7 +69,7 @@ class Records:
                 else:
                     for run in self._format.batches(stream, piece.length, self._chunk_bytes):
                         yield from self._in_hand(run)
-        self._before = 0
+        self._before, self.source = 0, ""  # what fails from here on is no record's doing
 
     def _in_hand(self, run: list[Any]) -> Iterator[Iterator[Any]]:
         self._run, self._rest = run, iter(run)
@@ -130,7 +130,7 @@ def _write_blocks(definition: JobDefinition, task: TaskFile, records: Records) -
             if isinstance(found, Mapping):
                 pairs += grouper.add_mapping(found)
             else:
-                pairs += grouper.add_pairs(pairs_of(found))
+                pairs += grouper.add_pairs(pairs_of(found, "mapper"))
     grouper.combine_all()
     blocks = []
     with Path(task.output).open("wb") as file:
@@ -152,11 +152,13 @@ def _write_lines(definition: JobDefinition, task: TaskFile, records: Records) ->
     with Path(task.output).open("wb") as file, LineWriter(file, definition.output_format) as lines:
         for run in records:
             for record in run:
-                lines.add_pairs(pairs_of(mapper(record)), "mapper")
+                lines.add_pairs(pairs_of(mapper(record), "mapper"), "mapper")
     return {"records_in": records.count, "records_out": lines.count, "skipped": records.skipped}
 
 
 def _blamed(error: BaseException, records: Records) -> UserError:
     if isinstance(error, UserError):
         return error  # it knows better: a combiner's key
+    if records.current is NO_RECORD and isinstance(error, PairError):
+        return UserError(error, record=error.key, source="reducer")  # of what it has folded
     return UserError(error, record=records.current, number=records.number, source=records.source)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Block, Run, RunStore, that_fit
+from gomr.job.values import refuse_reading
 
 core: Any
 try:
@@ -39,7 +40,7 @@ def merged(store: RunStore, blocks: list[Block], fold: int) -> Iterator[Any]:
         before, made = made, [_merged_run(store, group, fold) for group in groups]
         store.remove(before)
         blocks = [(str(run.path), *run.place(0)) for run in made]
-    yield core.Merge(blocks, fold)
+    yield core.Merge(blocks, fold, refuse_reading)
     store.remove(made)
 
 
@@ -49,4 +50,4 @@ def frame_bytes(block: Block) -> int:
 
 
 def _merged_run(store: RunStore, blocks: list[Block], fold: int) -> Run:
-    return store.write(1, lambda file, _partition: core.Merge(blocks, fold).write(file.write))
+    return store.write(1, lambda file, _partition: core.Merge(blocks, fold, refuse_reading).write(file.write))

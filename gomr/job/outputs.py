@@ -7,13 +7,15 @@ UTF-8 text as `\\uXXXX`; `parse_text` turns a line back. `json`: `{"key": ..., "
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
 from typing import Any, BinaryIO, Self
 
-from gomr.job.errors import DefinitionError, PairError
+from gomr.job.errors import DefinitionError, PairError, shown
 from gomr.job.keys import Key
-from gomr.job.pairs import unpacked
+from gomr.job.numbers import number_of, with_numbers
+from gomr.job.pairs import SHOWN_CHARACTERS_MAX, as_pair
+from gomr.job.values import PLAIN
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
@@ -23,15 +25,21 @@ _UNESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|(.))")
 _UNESCAPES = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
 LINES_HELD_MAX = 1024
+_LONG = 2**63  # an int beyond may have more digits than Python writes: it is written while its record is in hand
+_REPR_OF_OBJECT: Any = object.__repr__  # an address in memory
+_NO_TEXT = (Iterator, FunctionType, BuiltinFunctionType, MethodType)
 Formatter = Callable[[Key, Any], bytes]
 
 
 def text_line(key: Key, value: Any) -> bytes:
-    """Return the line of a pair in the `text` format, with its newline."""
-    key_text = key if type(key) is str else _text(key)
-    if _NEEDS_ESCAPE.search(key_text):
-        key_text = _escaped(key_text)
-    value_text = str(value) if type(value) is int else _escaped(_text(value))
+    """Return the line of a pair in the `text` format, with its newline. Raises PairError for what has no text."""
+    try:
+        key_text = key if type(key) is str else _text(key)
+        if _NEEDS_ESCAPE.search(key_text):
+            key_text = _escaped(key_text)
+        value_text = _escaped(_text(value))
+    except Exception as error:
+        raise _unwritten("text", key, value, error) from error
     line = f"{key_text}\t{value_text}\n"
     try:
         encoded = line.encode("utf-8", "surrogateescape")
@@ -73,25 +81,34 @@ class LineWriter:
         if self.is_text:
             key = key.decode("utf-8", "surrogateescape") if key.__class__ is bytes else key
             value = value.decode("utf-8", "surrogateescape") if value.__class__ is bytes else value
-            if key.__class__ is str and (value.__class__ is int or value.__class__ is str):
+            if key.__class__ is str and (value.__class__ is str or (value.__class__ is int and -_LONG < value < _LONG)):
                 self._keys.append(key)
                 self._values.append(value)
                 if len(self._keys) >= LINES_HELD_MAX:
                     self.flush()
                 return
         self.flush()
-        self._file.write(self._formatter(key, value))
+        line = self._formatter(key, value)
+        if not isinstance(line, (bytes, bytearray, memoryview)):
+            raise PairError(
+                f"output_format returned {shown(line, SHOWN_CHARACTERS_MAX)}, of type {type(line).__name__}, for the "
+                f"key {shown(key, SHOWN_CHARACTERS_MAX)}; it returns the bytes of a line: write return line.encode()",
+                key=key,
+            )
+        self._file.write(line)
 
     def add_pairs(self, pairs: Iterable[Any], function: str) -> None:
         """Write the pairs that `function` of the job gave. Raises PairError for what is none."""
         keys, values = self._keys, self._values
         is_text = self.is_text
         for pair in pairs:
-            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else unpacked(pair, function)
+            key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, function)
             if is_text:
                 if key.__class__ is bytes:
                     key = key.decode("utf-8", "surrogateescape")
-                if key.__class__ is str and (value.__class__ is int or value.__class__ is str):
+                if key.__class__ is str and (
+                    value.__class__ is str or (value.__class__ is int and -_LONG < value < _LONG)
+                ):
                     self.count += 1
                     keys.append(key)
                     values.append(value)
@@ -129,7 +146,7 @@ class LineWriter:
                 shown[column] = [_escaped(text) if text.__class__ is str else text for text in shown[column]]
         try:
             self._file.write("".join(map("%s\t%s\n".__mod__, zip(*shown, strict=True))).encode())
-        except UnicodeEncodeError:  # a surrogate: undecodable input bytes
+        except ValueError:  # a surrogate (undecodable input bytes), or an int that Python does not write
             self._file.writelines(map(text_line, keys, values))
 
 
@@ -142,9 +159,10 @@ def parse_text(line: bytes) -> tuple[str, str]:
 def json_line(key: Key, value: Any) -> bytes:
     """Return the line of a pair in the `json` format. Raises PairError for what JSON cannot say."""
     try:
-        text = json.dumps({"key": key, "value": value}, default=_json_default, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise PairError(f"output_format 'json' cannot write {(key, value)!r:.200}: {error}") from error
+        pair = {"key": with_numbers(key), "value": with_numbers(value)}
+        text = json.dumps(pair, default=_json_default, allow_nan=False)
+    except Exception as error:
+        raise _unwritten("json", key, value, error) from error
     return text.encode("ascii") + b"\n"
 
 
@@ -169,10 +187,37 @@ def _code(found: re.Match[str]) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return str.__str__(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
+    if type(value) in PLAIN:
+        return repr(value)
+    value = with_numbers(value)
+    _check_has_text(value)
     return repr(value)
+
+
+def _check_has_text(value: Any) -> None:
+    """Raise TypeError for what is read only once, and for what has an address in memory as its text."""
+    kind = type(value)
+    if kind in (tuple, list, set, frozenset):
+        for part in value:
+            _check_has_text(part)
+    elif kind is dict:
+        for part in (*value, *value.values()):
+            _check_has_text(part)
+    elif isinstance(value, _NO_TEXT):
+        raise TypeError(f"{kind.__name__} is no value; yield what it gives, such as list(...)")
+    elif kind.__repr__ is _REPR_OF_OBJECT:
+        raise TypeError(f"{kind.__name__} has no text of its own; give the class a __repr__, or yield its fields")
+
+
+def _unwritten(format_name: str, key: Key, value: Any, error: Exception) -> PairError:
+    return PairError(
+        f"output_format {format_name!r} cannot write the value {shown(value, SHOWN_CHARACTERS_MAX)}, of type "
+        f"{type(value).__name__}, of key {shown(key, SHOWN_CHARACTERS_MAX)}: {error}",
+        key=key,
+    )
 
 
 def _escaped(text: str) -> str:
@@ -184,6 +229,9 @@ def _unescaped(text: str) -> str:
 
 
 def _json_default(value: object) -> Any:
+    number = number_of(value)
+    if number is not None:
+        return number
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     if isinstance(value, (set, frozenset)):

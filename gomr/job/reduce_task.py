@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 from gomr.job import native
 from gomr.job.contract import TaskFile
 from gomr.job.definition import JobDefinition
-from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, UserError
+from gomr.job.errors import HOST_ERRNOS, NO_RECORD, ContractError, JobError, PairError, UserError
 from gomr.job.frames import read_frames
 from gomr.job.grouping import Grouper
 from gomr.job.keys import Key
 from gomr.job.map_task import run_store, spill_bytes
 from gomr.job.outputs import OUTPUT_FORMATS, LineWriter, text_line
-from gomr.job.pairs import pairs_of, unpacked
+from gomr.job.pairs import as_pair, pairs_of
 from gomr.job.reducers import KnownReducer
 from gomr.job.runs import Partitioning
 
@@ -46,7 +46,8 @@ def run_reduce(definition: JobDefinition, task: TaskFile) -> dict[str, Any]:
             raise
         if isinstance(error, UserError):
             raise
-        raise UserError(error, record=progress.key, number=progress.keys, source="reduce key") from error
+        key = error.key if isinstance(error, PairError) else NO_RECORD
+        raise UserError(error, record=progress.key if key is NO_RECORD else key, source="reducer") from error
     return {"records_in": progress.keys, "records_out": lines.count, "spills": spills}
 
 
@@ -106,7 +107,7 @@ def _reduce_merge(definition: JobDefinition, merge: Any, file: BinaryIO, lines: 
 
 
 def _line_of(pair: Any) -> bytes:
-    return text_line(*unpacked(pair, "reducer"))
+    return text_line(*as_pair(pair, "reducer"))
 
 
 def _reduced(definition: JobDefinition, groups: Iterable[tuple[Key, Iterator[Any]]]) -> Iterator[Any]:
@@ -116,7 +117,7 @@ def _reduced(definition: JobDefinition, groups: Iterable[tuple[Key, Iterator[Any
     if inspect.isgeneratorfunction(reducer):
         return chain.from_iterable(starmap(reducer, groups))
     # No starmap(): a StopIteration of the job's code would end it in silence.
-    return chain.from_iterable(pairs_of(reducer(key, values)) for key, values in groups)
+    return chain.from_iterable(pairs_of(reducer(key, values), "reducer") for key, values in groups)
 
 
 def _watched(groups: Iterable[tuple[Key, Iterator[Any]]], progress: Progress) -> Iterator[tuple[Key, Iterator[Any]]]:

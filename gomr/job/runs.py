@@ -1,19 +1,20 @@
 """Sorted runs on scratch disk, and their merge in several passes of bounded fan-in."""
 
 import heapq
+import operator
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from gomr.job.errors import HostError, PairError
+from gomr.job.errors import HostError, PairError, UserError, shown
 from gomr.job.frames import Entry, FrameSizes, Writable, read_entries, write_entries
-from gomr.job.keys import Key, order, partitions_of, sort_keys
+from gomr.job.keys import Key, order, partitions_of, representative, sort_keys
 
 FAN_IN_MAX = 64  # open files, and a frame in memory for each
 FRAME_BYTES = 512 * 1024  # a frame of ordinary records once decoded
+ANSWER_CHARACTERS_MAX = 100  # of a key or a partition, in a sentence
 DECODED_SIZE = 2  # times its bytes on disk: large values are strings and buffers, which hardly grow
 
 
@@ -28,7 +29,7 @@ class Partitioning:
     of: Callable[[Key, int], int] | None = None
 
     def deal(self, keys: Collection[Key]) -> list[list[Key]]:
-        """Return `keys` by partition, sorted. Raises PairError where the job's partitioner answers out of range."""
+        """Return `keys` by partition, sorted. Raises UserError where the job's partitioner fails."""
         if self.count == 1 and self.of is None:
             return [sort_keys(keys)]
         numbers = partitions_of(keys, self.count) if self.of is None else map(self.chosen, keys)
@@ -38,15 +39,23 @@ class Partitioning:
         return [sort_keys(part) for part in parts]
 
     def chosen(self, key: Key) -> int:
-        """Return the partition that the job's function chooses. Raises PairError for one out of range."""
+        """Return the partition that the job's function chooses.
+
+        Raises UserError with the key where that fails, or answers no partition.
+        """
         assert self.of is not None
-        partition = self.of(key, self.count)
-        if not isinstance(partition, int) or not 0 <= partition < self.count:
-            raise PairError(
-                f"partitioner: for key {key!r:.200} it answered {partition!r:.50}; "
-                f"the answer must be an int from 0 to {self.count - 1}"
-            )
-        return partition
+        key = representative(key)
+        try:
+            partition = self.of(key, self.count)
+            if not hasattr(partition, "__index__") or not 0 <= operator.index(partition) < self.count:
+                raise PairError(
+                    f"partitioner: for key {shown(key, ANSWER_CHARACTERS_MAX)} it answered "
+                    f"{shown(partition, ANSWER_CHARACTERS_MAX)}, of type {type(partition).__name__}; "
+                    f"the answer must be an int from 0 to {self.count - 1}"
+                )
+        except (Exception, SystemExit) as error:
+            raise UserError(error, record=key, source="partitioner") from error
+        return operator.index(partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ def merged(store: RunStore, runs: list[Run], partition: int) -> Iterator[tuple[K
     entries = merged_entries(store, runs, partition)
     for _, group in groupby(entries, key=_comparison(runs)):
         key, head = next(group)
-        yield key, chain(head, chain.from_iterable(map(itemgetter(1), group)))  # noqa: B031 - what next() left
+        yield key, chain(head, chain.from_iterable(map(operator.itemgetter(1), group)))  # noqa: B031 - what next() left
 
 
 def merged_entries(store: RunStore, runs: list[Run], partition: int) -> Iterator[Entry]:
@@ -166,7 +175,7 @@ def _common_kind(runs: list[Run]) -> type | None:
 
 def _comparison(runs: list[Run]) -> Callable[[Entry], Any]:
     """Return what entries of `runs` are compared by: calling `order` for every key costs five times as much."""
-    return itemgetter(0) if _common_kind(runs) is not None else _entry_order
+    return operator.itemgetter(0) if _common_kind(runs) is not None else _entry_order
 
 
 def _entry_order(entry: Entry) -> tuple[int, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 KEY_OVERHEAD_BYTES = 190  # a dict entry at its usual load, and an empty list of values with one slot
 NUMBER_BYTES = 32  # between a small int, which takes only its slot in a list, and a large one with its slot
+_PACKED_BYTES = getsizeof([b""]) + getsizeof(b"") + 16
 _DEPTH_MAX = 4
 _SAMPLE = 16
 
@@ -22,6 +23,8 @@ def size_of(value: Any, depth: int = 0) -> int:
         return getsizeof(value) + 8
     if kind is float or value is None or (kind is int and value.bit_length() <= 64):
         return NUMBER_BYTES
+    if kind is list and len(value) == 1 and type(value[0]) is bytes:  # packed: nearly all that is not plain
+        return _PACKED_BYTES + len(value[0])
     size = getsizeof(value) + 8
     if depth < _DEPTH_MAX:
         if isinstance(value, (set, frozenset)):

@@ -3,15 +3,14 @@
 import contextlib
 import gc
 import resource
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gomr.job import context
+from gomr.job import context, randomness
 from gomr.job.contract import TaskFile, read_task, write_result
 from gomr.job.definition import JobDefinition
-from gomr.job.errors import ContractError, UserError, error_facts, print_error
+from gomr.job.errors import ContractError, UserError, error_facts, flush_output, print_error
 from gomr.job.map_task import run_map
 from gomr.job.outputs import output_format
 from gomr.job.reduce_task import run_reduce
@@ -27,6 +26,8 @@ def run_task(definition: JobDefinition, task: TaskFile) -> bool:
     try:
         if task.output_format:
             definition = replace(definition, output_format=output_format(task.output_format))
+        if definition.sort is None:  # no code of the job's own runs in a sort
+            randomness.begin_task(definition.module, task.identity, context.params())
         if definition.setup is not None:
             _set_up(definition)
         facts = _run(definition, task)
@@ -69,8 +70,7 @@ def _set_up(definition: JobDefinition) -> None:
 
 
 def _finish(task: TaskFile, facts: dict[str, Any]) -> bool:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
     facts["counters"] = context.counters()
     facts["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     write_result(Path(task.result), facts)

@@ -86,7 +86,8 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
     That of a backup is forgotten.
 
     `error` is the error object of a result file; kind "host" counts as a loss of the machine, any other as a failure
-    of the job. `final` errors (an input that changed) are not tried again.
+    of the job. `final` errors (an input that changed) are not tried again. Nor are those that say so of themselves,
+    such as a value that no pickle takes; but where the job may give up one more record, the next attempt skips theirs.
     """
     if claim.record.backup:  # the task's own attempt goes on, and counts its own failures
         _replace(cluster, claim, Delete(claim.key))
@@ -104,7 +105,7 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
     }
     if not final and skip(cluster, claim, error):
         return False
-    if final or failures >= claim.at.head.attempts_max or losses >= LOSSES_MAX:
+    if final or error.get("final") or failures >= claim.at.head.attempts_max or losses >= LOSSES_MAX:
         entries = history.with_attempt(record, history.FAILED, error)
         last = replace(record, failures=failures, losses=losses, history=entries)
         return _fail_job(cluster, claim, last, error)

@@ -84,3 +84,9 @@ def last_frame(error: Mapping[str, Any]) -> str:
         return ""
     file, line, function = frames[-1]
     return f"{file}:{line} in {function}"
+
+
+def record_sentence(error: Mapping[str, Any]) -> str:
+    """Say which record an error is about, or which key the function had that failed."""
+    number, source, record = error.get("record_number"), error.get("source") or "input", error.get("record")
+    return f"record {number} of {source}: {record}" if number else f"the {source} was at the key {record}"

@@ -17,11 +17,15 @@ from gomr.scheduling.history import FAILED, with_attempt
 def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
     """Have the next attempt skip the record of `error`, where it failed before and the job may give up one more.
 
-    Return whether that was done. The two failures do not count then.
+    An error that says it would come again need not have come before. Return whether that was done. Failures on the
+    record do not count then.
     """
     record, limit = claim.record, claim.at.head.max_skipped
     place = _place(error)
-    if not limit or claim.at.stage != MAP_STAGE or place is None or place != _place(record.error):
+    if not limit or claim.at.stage != MAP_STAGE or place is None:
+        return False
+    failed_before = place == _place(record.error)
+    if not failed_before and not error.get("final"):
         return False
     if place in record.skip:
         return False  # the executable does not skip
@@ -34,7 +38,7 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
         waiting = replace(
             record,
             state=ATTEMPT_WAITS,
-            failures=max(0, record.failures - 1),
+            failures=max(0, record.failures - failed_before),
             skip=[*record.skip, place],
             delay_seconds=0.0,
             not_before_seconds=0.0,

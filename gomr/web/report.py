@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from gomr.scheduling.history import record_sentence
 from gomr.units import shown_seconds, shown_size
 
 BARS_MAX = 2_000  # a browser draws so many rectangles at once; the longest are kept, and those that failed
@@ -52,7 +53,7 @@ def _error(overview: Mapping[str, Any]) -> str:
         return ""
     text = str(error.get("traceback") or error.get("message", ""))
     if error.get("record") is not None:
-        text += f"\nrecord {error.get('record_number')} of {error.get('source') or 'input'}: {error['record']}"
+        text += f"\n{record_sentence(error)}"
     return f"<h2>Why it failed</h2><pre>{escape(text)}</pre>"
 
 

@@ -69,7 +69,7 @@ class Executables:
         for last in (False, True):
             with self._cache.use(digest, key) as path:
                 try:
-                    variables = environment(self.pex_root(digest), path.parent)
+                    variables = environment(self.pex_root(digest), path.parent, digest)
                     check_starts(path, digest, self._cache_dir, variables, self._user)
                     return
                 except UsageError as error:

@@ -29,7 +29,7 @@ def program_of(settings: WorkerSettings, digest: str, executable: Path, pex_root
     return Program(
         executable=executable,
         digest=digest,
-        environment=environment(pex_root, executable.parent),
+        environment=environment(pex_root, executable.parent, digest),
         serve=serve and not settings.exec_per_task,
         open_files=settings.open_files,
         file_bytes=settings.file_bytes,

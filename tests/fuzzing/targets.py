@@ -22,6 +22,7 @@ from gomr.errors import ConfigurationError, GomrError, UnavailableError
 from gomr.job.contract import read_task
 from gomr.job.errors import ContractError, HostError
 from gomr.job.frames import read_entries
+from gomr.job.values import refuse_reading
 from gomr.model import DoneRecord, JobHead, JobRecord, Record, StageRecord, TaskRecord, WorkerRecord
 from gomr.worker.outcome import TaskFailed, read_outcome
 
@@ -71,11 +72,11 @@ def native_blocks(data: bytes) -> None:
     blocks = [(str(path), 0, len(frame))] * 2
     for fold in (_core.KEEP, _core.TOTAL):
         with contextlib.suppress(OSError, _core.Unfit):
-            _core.Merge(blocks, fold).write(len)
+            _core.Merge(blocks, fold, refuse_reading).write(len)
     with contextlib.suppress(OSError, _core.Unfit):
-        _core.Merge(blocks, _core.TOTAL).columns(1000)
+        _core.Merge(blocks, _core.TOTAL, refuse_reading).columns(1000)
     with contextlib.suppress(OSError, _core.Unfit):
-        for _, values in _core.Merge(blocks, _core.KEEP):
+        for _, values in _core.Merge(blocks, _core.KEEP, refuse_reading):
             list(values)
 
 

@@ -10,7 +10,9 @@ export function Failure({ job, error, here = false }) {
       error.record !== undefined &&
       error.record !== null &&
       html`<div class="record">
-        <span class="soft small">record ${error.record_number} of ${error.source || "input"}</span>
+        <span class="soft small">${error.record_number
+            ? `record ${error.record_number} of ${error.source || "input"}`
+            : `the ${error.source || "input"} was at the key`}</span>
         <pre>${error.record}</pre>
       </div>`
     }

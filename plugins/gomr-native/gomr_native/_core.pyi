@@ -1,7 +1,7 @@
 """The extension module: collects, sorts, encodes and merges pairs (src/)."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from _typeshed import ReadableBuffer as Buffer
 
@@ -38,7 +38,9 @@ class Table:
 class Merge:
     keys: int
     key: Any
-    def __init__(self, blocks: list[tuple[str, int, int]], fold: int, /) -> None: ...
+    def __init__(
+        self, blocks: list[tuple[str, int, int]], fold: int, refuse: Callable[[bool], NoReturn], /
+    ) -> None: ...
     def columns(self, limit: int, /) -> tuple[list[Any], list[int]]: ...
     def lines(self, size: int, line_of: Callable[[tuple[Any, int]], bytes], /) -> bytes: ...
     def __iter__(self) -> Merge: ...

@@ -74,7 +74,7 @@ PyObject *value_object(const char *bytes, size_t length);
 /* -- frame.c: frames of sorted entries, as gomr/job/frames.py describes them --------------------------------------- */
 
 enum { HEADER_BYTES = 9, VALUES_PER_FRAME = 4096, FRAME_BYTES_MAX = 512 * 1024 };
-enum { MARSHAL_FLAT, MARSHAL_LISTS, PICKLE_FLAT, PICKLE_LISTS, CODEC_MASK = 3, KEY_KIND_SHIFT = 2, RECORDS = 0x80 };
+enum { PLAIN_FLAT, PLAIN_LISTS, PACKED_FLAT, PACKED_LISTS, CODEC_MASK = 3, KEY_KIND_SHIFT = 2, RECORDS = 0x80 };
 
 /* Gathers entries of one kind of key, and writes a frame when it is full. */
 typedef struct {
@@ -139,8 +139,8 @@ extern PyType_Spec record_sort_spec, record_merge_spec;
 
 /* -- table.c, merge.c, text.c: what Python sees --------------------------------------------------------------------- */
 
-extern PyType_Spec table_spec, merge_spec, values_spec;
-extern PyTypeObject *values_type;
+extern PyType_Spec table_spec, merge_spec, values_spec, stream_spec;
+extern PyTypeObject *values_type, *stream_type;
 
 /* 1: appended; 0: this is for Python; -1: an exception is set. */
 int text_key(Buffer *buffer, const Key *key);

@@ -161,7 +161,7 @@ int frame_flush(FrameWriter *writer)
     fill_payload(writer, flat, PyBytes_AS_STRING(frame) + HEADER_BYTES);
     writer->keys.length = writer->values.length = writer->parts.length = 0;
     writer->entries = writer->all_values = 0;
-    unsigned char codec = (unsigned char)((flat ? MARSHAL_FLAT : MARSHAL_LISTS) | (writer->kind + 1) << KEY_KIND_SHIFT);
+    unsigned char codec = (unsigned char)((flat ? PLAIN_FLAT : PLAIN_LISTS) | (writer->kind + 1) << KEY_KIND_SHIFT);
     return frame_write(writer->write, frame, codec);
 }
 
@@ -275,11 +275,11 @@ static int next_frame(Cursor *cursor)
     unsigned char codec;
     if (load_frame(cursor->path, &cursor->offset, cursor->end, &cursor->payload, &codec) < 0)
         return -1;
-    if ((codec & CODEC_MASK) > MARSHAL_LISTS || codec >> KEY_KIND_SHIFT == 0) {
+    if ((codec & CODEC_MASK) > PLAIN_LISTS || codec >> KEY_KIND_SHIFT == 0) {
         PyErr_SetString(Unfit, "a frame of pickled values, or of keys of several kinds");
         return -1;
     }
-    cursor->flat = (codec & CODEC_MASK) == MARSHAL_FLAT;
+    cursor->flat = (codec & CODEC_MASK) == PLAIN_FLAT;
     return find_columns(cursor) < 0 ? damaged("a block of map output is damaged: a frame has no two columns") : 0;
 }
 
@@ -325,7 +325,7 @@ PyObject *scan_block(PyObject *Py_UNUSED(module), PyObject *arguments)
             return NULL;
         unsigned char codec = (unsigned char)header[0];
         uint32_t size = number_at(header + 1);
-        fit = fit && (codec & CODEC_MASK) <= MARSHAL_LISTS && codec >> KEY_KIND_SHIFT != 0;
+        fit = fit && (codec & CODEC_MASK) <= PLAIN_LISTS && codec >> KEY_KIND_SHIFT != 0;
         largest = size > largest ? size : largest;
         offset += HEADER_BYTES + (int64_t)size;
     }

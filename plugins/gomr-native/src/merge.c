@@ -18,6 +18,7 @@ typedef struct {
     bool failed;   /* a block was damaged: all that is asked from then on fails, too */
     bool moving;   /* a cursor is on its way to its next entry, and another thread may run meanwhile */
     unsigned long long keys;
+    PyObject *refuse; /* called where values are read a second time (False) or after their turn (True): it raises */
 } Merge;
 
 static bool is_before(const void *left_cursor, const void *right_cursor)
@@ -187,17 +188,38 @@ static PyObject *merge_lines(Merge *merge, PyObject *arguments)
     return bytes;
 }
 
-/* The values of one key, an iterator; it ends early where the merge has gone on to the next key. */
+/* The values of one key, which are read once, in the turn of that key. */
 typedef struct {
     PyObject_HEAD
     Merge *merge;
     unsigned long long number; /* of the key, counted from 1 */
+    bool is_read;              /* to the end */
 } Values;
+
+/* What iter(values) gives: an iterator like any other, which may be asked again at its end. */
+typedef struct {
+    PyObject_HEAD
+    Values *values;
+} Stream;
+
+static PyObject *refuse(const Merge *merge, bool is_over)
+{
+    PyObject *answer = PyObject_CallOneArg(merge->refuse, is_over ? Py_True : Py_False);
+    if (answer != NULL)
+        PyErr_SetString(PyExc_TypeError, "what Merge() is given to refuse with must raise");
+    Py_XDECREF(answer);
+    return NULL;
+}
 
 static PyObject *values_next(Values *values)
 {
     Merge *merge = values->merge;
-    if (merge->keys != values->number || has_value(merge) != 1)
+    if (merge->keys != values->number)
+        return refuse(merge, true);
+    int more = has_value(merge);
+    if (more == 0)
+        values->is_read = true;
+    if (more != 1)
         return NULL;
     Cursor *cursor = first(merge);
     const char *start = cursor->entry_values.at;
@@ -214,8 +236,43 @@ static void values_dealloc(Values *values)
     Py_DECREF(type);
 }
 
-static PyType_Slot values_slots[] = {
+static PyObject *stream_next(Stream *stream)
+{
+    return values_next(stream->values);
+}
+
+static void stream_dealloc(Stream *stream)
+{
+    PyTypeObject *type = Py_TYPE(stream);
+    Py_DECREF(stream->values);
+    PyObject_Free(stream);
+    Py_DECREF(type);
+}
+
+static PyType_Slot stream_slots[] = {
     {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, stream_next},
+    {Py_tp_dealloc, stream_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec stream_spec = {
+    "gomr_native._core.Stream", sizeof(Stream), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, stream_slots};
+PyTypeObject *stream_type;
+
+static PyObject *values_iter(Values *values)
+{
+    bool is_over = values->merge->keys != values->number;
+    if (is_over || values->is_read)
+        return refuse(values->merge, is_over);
+    Stream *stream = PyObject_New(Stream, stream_type);
+    if (stream != NULL)
+        stream->values = (Values *)Py_NewRef(values);
+    return (PyObject *)stream;
+}
+
+static PyType_Slot values_slots[] = {
+    {Py_tp_iter, values_iter},
     {Py_tp_iternext, values_next},
     {Py_tp_dealloc, values_dealloc},
     {0, NULL},
@@ -238,6 +295,7 @@ static PyObject *merge_next(Merge *merge)
         return NULL;
     values->merge = (Merge *)Py_NewRef(merge);
     values->number = merge->keys;
+    values->is_read = false;
     PyObject *key = key_object(&merge->group), *pair = key == NULL ? NULL : PyTuple_New(2);
     if (pair == NULL) {
         Py_XDECREF(key);
@@ -325,9 +383,9 @@ static int open_cursors(Merge *merge, PyObject *blocks)
 
 static PyObject *merge_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *blocks;
+    PyObject *blocks, *refuse;
     int how;
-    if (!PyArg_ParseTuple(arguments, "O!i:Merge", &PyList_Type, &blocks, &how))
+    if (!PyArg_ParseTuple(arguments, "O!iO:Merge", &PyList_Type, &blocks, &how, &refuse))
         return NULL;
     if (how < KEEP || how >= FOLDS)
         return PyErr_Format(PyExc_ValueError, "Merge(): no fold %d", how);
@@ -335,6 +393,7 @@ static PyObject *merge_new(PyTypeObject *type, PyObject *arguments, PyObject *Py
     if (merge == NULL)
         return NULL;
     merge->fold = (Fold)how;
+    merge->refuse = Py_NewRef(refuse);
     if (open_cursors(merge, blocks) < 0)
         Py_CLEAR(merge);
     return (PyObject *)merge;
@@ -348,6 +407,7 @@ static void merge_dealloc(Merge *merge)
     core_free(merge->cursors);
     core_free(merge->heap);
     buffer_clear(&merge->group_bytes);
+    Py_XDECREF(merge->refuse);
     type->tp_free(merge);
     Py_DECREF(type);
 }
@@ -370,7 +430,7 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Merge(blocks, fold): many sorted blocks as one; an iterator of (key, values)."},
+    {Py_tp_doc, "Merge(blocks, fold, refuse): many sorted blocks as one; an iterator of (key, values)."},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, merge_next},
     {Py_tp_getset, properties},

@@ -46,7 +46,8 @@ static int fill(PyObject *module)
     if (zlib_crc32 == NULL)
         return -1;
     values_type = (PyTypeObject *)PyType_FromSpec(&values_spec);
-    if (values_type == NULL)
+    stream_type = (PyTypeObject *)PyType_FromSpec(&stream_spec);
+    if (values_type == NULL || stream_type == NULL)
         return -1;
     return PyModule_AddIntConstant(module, "KEEP", KEEP) < 0 || PyModule_AddIntConstant(module, "TOTAL", TOTAL) < 0
             || PyModule_AddIntConstant(module, "LARGEST", LARGEST) < 0

@@ -12,6 +12,8 @@ from gomr_native import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gomr.job.values import refuse_reading
+
 STR_KEYS, INT_KEYS = 2 << 2, 1 << 2
 VALUES = [1, -(2**40), 2**70, "ü", "a" * 40, b"b", None, True, 2.5, (1, ("x", b"y"))]
 PAIRS = [
@@ -48,16 +50,18 @@ def repr_line(pair: Any) -> bytes:
 def read_all(blocks: list[tuple[str, int, int]], fold: int) -> None:
     """Read blocks in every way there is."""
     if fold == _core.KEEP:
-        for _, values in _core.Merge(blocks, fold):
+        for _, values in _core.Merge(blocks, fold, refuse_reading):
             next(values, None)
-        _core.write_text(((key, list(values)) for key, values in _core.Merge(blocks, fold)), len, repr_line)
+        _core.write_text(
+            ((key, list(values)) for key, values in _core.Merge(blocks, fold, refuse_reading)), len, repr_line
+        )
     else:
-        merge = _core.Merge(blocks, fold)
+        merge = _core.Merge(blocks, fold, refuse_reading)
         while merge.lines(50, repr_line):
             pass
-        while _core.Merge(blocks, fold).columns(3)[0]:
+        while _core.Merge(blocks, fold, refuse_reading).columns(3)[0]:
             break
-    _core.Merge(blocks, fold).write(lambda _frame: None)
+    _core.Merge(blocks, fold, refuse_reading).write(lambda _frame: None)
 
 
 @st.composite
@@ -108,7 +112,7 @@ def test_a_merge_that_has_failed_fails_from_then_on(tmp_path: Path) -> None:
     second = frame(STR_KEYS, marshal.dumps((["https://d" + "x" * 5000], [1]), 2))
     damaged = block(tmp_path / "damaged", first + second[:-1] + b"?")
     good = block(tmp_path / "good", frame(STR_KEYS, marshal.dumps((["https://b", "https://e"], [1, 1]), 2)))
-    merge = _core.Merge([damaged, good], _core.KEEP)
+    merge = _core.Merge([damaged, good], _core.KEEP, refuse_reading)
     assert [next(merge)[0] for _ in range(3)] == ["https://a", "https://b", "https://c"]
     for _ in range(3):
         with pytest.raises(OSError, match="damaged"):
@@ -119,7 +123,7 @@ def test_a_merge_that_has_failed_fails_from_then_on(tmp_path: Path) -> None:
 
 def test_a_block_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        _core.Merge([(str(tmp_path / "none"), 0, 10)], _core.KEEP)
+        _core.Merge([(str(tmp_path / "none"), 0, 10)], _core.KEEP, refuse_reading)
 
 
 def test_what_the_core_does_not_take() -> None:
