@@ -13,6 +13,7 @@ from gomr_native import _core
 from gomr.job import native
 from gomr.job.contract import Piece, TaskFile
 from gomr.job.definition import JobDefinition
+from gomr.job.errors import UserError
 from gomr.job.formats import INPUT_FORMATS
 from gomr.job.map_task import run_map
 from gomr.job.outputs import OUTPUT_FORMATS
@@ -76,3 +77,27 @@ def run(
             parts.append(Path(task.output).read_bytes())
             assert facts["records_out"] == parts[-1].count(b"\n")
         return parts
+
+
+@pytest.fixture(params=[PURE, NATIVE], ids=["pure", "native"])
+def core(request: pytest.FixtureRequest) -> ModuleType | None:
+    """The native core, and none."""
+    found: ModuleType | None = request.param
+    return found
+
+
+def job_of(*splits: list[Any], reducer: Any, combiner: Any = None, output_format: str = "text") -> JobDefinition:
+    """Return a job whose mapper yields the pairs of a split for its one line."""
+    return definition([*splits], reducer, combiner, output_format)
+
+
+def failure(job: JobDefinition, core: ModuleType | None, partitions: int = 1) -> UserError:
+    """Return the error that a job of one split ends with."""
+    with pytest.raises(UserError) as failed:
+        run(job, 1, partitions, [core], core)
+    return failed.value
+
+
+def as_list(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    """Reduce to a list of the values."""
+    yield key, list(values)

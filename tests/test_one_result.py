@@ -15,8 +15,9 @@ import pytest
 
 import gomr
 from gomr.job.definition import JobDefinition
-from gomr.job.errors import UserError
-from tests.planes import NATIVE, PURE, definition, run
+from tests.planes import as_list, core, failure, job_of, run
+
+__all__ = ["core"]
 
 Point = namedtuple("Point", "x y")
 
@@ -43,23 +44,9 @@ class Shouting(str):
         return hash(str(self).upper())
 
 
-@pytest.fixture(params=[PURE, NATIVE], ids=["pure", "native"])
-def core(request: pytest.FixtureRequest) -> ModuleType | None:
-    found: ModuleType | None = request.param
-    return found
-
-
 def lines(job: JobDefinition, core: ModuleType | None, splits: int = 1, partitions: int = 1) -> list[str]:
     """Return the lines of a job's result, sorted."""
     return sorted(b"".join(run(job, splits, partitions, [core], core)).decode().splitlines())
-
-
-def job_of(*splits: list[Any], reducer: Any, combiner: Any = None, output_format: str = "text") -> JobDefinition:
-    return definition([*splits], reducer, combiner, output_format)
-
-
-def as_list(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-    yield key, list(values)
 
 
 # -- values are their own ---------------------------------------------------------------------------------------------
@@ -167,12 +154,6 @@ def test_what_a_combiner_yields_twice_is_two_values(core: ModuleType | None) -> 
 
 
 # -- values that outlive their turn -----------------------------------------------------------------------------------
-
-
-def failure(job: JobDefinition, core: ModuleType | None) -> UserError:
-    with pytest.raises(UserError) as failed:
-        run(job, 1, 1, [core], core)
-    return failed.value
 
 
 kept: list[Any] = []

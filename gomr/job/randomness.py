@@ -35,7 +35,8 @@ def find_generators(module_name: str) -> list[tuple[str, Any]]:
 
 def begin_task(module_name: str, identity: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """Give the generators that are known their state for one task; `identity` is that of its task file."""
-    origin = f"seed {params['seed']}" if "seed" in params else identity.get("job")
+    seed = params.get("seed")
+    origin = identity.get("job") if seed is None else f"seed {seed}"
     task = f"{origin}/{identity.get('stage')}/{identity.get('task')}"
     random.seed(task)
     numpy_random = sys.modules.get("numpy.random")
