@@ -149,10 +149,11 @@ def test_what_is_no_pairs_names_the_function(
     core: ModuleType | None, function: Callable[..., Any], said: str, which: str
 ) -> None:
     job = job_of([("a", 1), ("a", 2)], reducer=as_list)
+    changed: dict[str, Any] = {which: function}
     if which.startswith("mapper"):
         job = dataclasses.replace(job, mapper=function, reducer=None if "without" in which else as_list)
     else:
-        job = dataclasses.replace(job, **{which: function})
+        job = dataclasses.replace(job, **changed)
     facts = facts_of(failure(job, core))
     assert f"{which.split(maxsplit=1)[0]} {said}" in facts["message"]
     assert "pair" in facts["message"]
@@ -160,7 +161,8 @@ def test_what_is_no_pairs_names_the_function(
 
 
 def test_an_output_format_that_returns_a_str_is_named(core: ModuleType | None) -> None:
-    job = dataclasses.replace(job_of([("a", 1)], reducer=as_list), output_format=lambda key, _value: f"{key}\n")
+    returns_str: Any = "{}\n".format
+    job = dataclasses.replace(job_of([("a", 1)], reducer=as_list), output_format=returns_str)
     facts = facts_of(failure(job, core))
     assert "output_format returned 'a\\n', of type str, for the key 'a'" in facts["message"]
     assert "encode()" in facts["message"]

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import Any
 
+from gomr.job.numbers import with_numbers
+
 
 class KnownReducer:
     """An associative reducer: usable as `reducer` and as `combiner`, and folded as pairs arrive."""
@@ -15,7 +17,7 @@ class KnownReducer:
 
     def __call__(self, key: Any, values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield `(key, folded values)`."""
-        yield key, self.finished(reduce(self.fold, values))
+        yield key, self.finished(reduce(self.fold, map(with_numbers, values)))
 
     def finished(self, folded: Any) -> Any:
         """Return the result of a fold: a total of one bool is a number like any other total."""

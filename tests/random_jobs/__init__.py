@@ -1,0 +1,1 @@
+"""Random jobs, run in random ways, must give what a plain loop gives."""
