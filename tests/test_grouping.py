@@ -87,7 +87,7 @@ def test_large_values_make_small_frames(tmp_path: Path) -> None:
     with path.open("wb") as file:
         size = write_entries(file, ((f"{number:04d}", ["x" * 100_000]) for number in range(200)))
     with path.open("rb") as file:
-        assert max(len(frame_keys) for frame_keys, _, _ in read_frames(file, size)) <= 8
+        assert max(len(frame_keys) for frame_keys, *_ in read_frames(file, size)) <= 8
 
 
 @pytest.mark.parametrize("position", [0, 5, 40])

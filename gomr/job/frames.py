@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from sys import getsizeof
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from gomr.job.errors import HostError
 from gomr.job.keys import Key
@@ -32,6 +32,15 @@ _CODEC_MASK = 3
 _MARSHAL_VERSION = 2
 _KEY_KINDS: dict[type, int] = {int: 1 << 2, str: 2 << 2, bytes: 3 << 2}  # 0: of several kinds, or of another
 _INTEGERS = range(-(2**63), 2**63)  # longer ones are of another kind
+
+
+class Frame(NamedTuple):
+    """A frame: keys, and for each its one value where it `is_flat`, else a list of its values."""
+
+    keys: list[Key]
+    values: list[Any]
+    is_flat: bool
+    has_packed: bool
 
 
 class FrameSizes:
@@ -117,11 +126,8 @@ def write_flat(file: Writable, keys: list[Key], values: list[Any]) -> int:
     return written
 
 
-def read_frames(file: BinaryIO, length: int) -> Iterator[tuple[list[Key], list[Any], bool]]:
-    """Yield `(keys, values, flat)` for each frame in the next `length` bytes of `file`.
-
-    `values` is a value a key where `flat`, else a list of values a key. Raises HostError on damage.
-    """
+def read_frames(file: BinaryIO, length: int) -> Iterator[Frame]:
+    """Yield each frame in the next `length` bytes of `file`. Raises HostError on damage."""
     while length > 0:
         header = file.read(HEADER.size)
         if len(header) < HEADER.size:
@@ -135,7 +141,13 @@ def read_frames(file: BinaryIO, length: int) -> Iterator[tuple[list[Key], list[A
             keys, values = marshal.loads(payload)  # noqa: S302 - written by this executable, and checked
         except (ValueError, TypeError, EOFError) as error:
             raise HostError(f"a block of map output is damaged: {error}") from error
-        yield keys, values, codec & _CODEC_MASK in (_PLAIN_FLAT, _PACKED_FLAT)
+        codec &= _CODEC_MASK
+        yield Frame(
+            keys,
+            values,
+            is_flat=codec in (_PLAIN_FLAT, _PACKED_FLAT),
+            has_packed=codec in (_PACKED_FLAT, _PACKED_LISTS),
+        )
 
 
 def largest_frame(path: str, offset: int, length: int) -> int:
@@ -155,12 +167,13 @@ def largest_frame(path: str, offset: int, length: int) -> int:
 
 def read_entries(file: BinaryIO, length: int) -> Iterator[Entry]:
     """Yield the entries of the next `length` bytes of `file`, in order."""
-    for keys, values, flat in read_frames(file, length):
-        if flat:
-            for key, value in zip(keys, values, strict=True):
+    for frame in read_frames(file, length):
+        entries = zip(frame.keys, frame.values, strict=True)
+        if frame.is_flat:
+            for key, value in entries:
                 yield key, [value]
         else:
-            yield from zip(keys, values, strict=True)
+            yield from entries
 
 
 def weight_of(values: list[Any]) -> int:

@@ -10,13 +10,13 @@ from sys import getsizeof
 from typing import Any
 
 from gomr.job.errors import PairError, UserError, shown
-from gomr.job.frames import Writable, write_entries, write_flat, write_groups
+from gomr.job.frames import Frame, Writable, write_entries, write_flat, write_groups
 from gomr.job.keys import PLAIN_KEYS, Key, order_kind, plain_key
 from gomr.job.pairs import SHOWN_CHARACTERS_MAX, as_pair, pairs_of
 from gomr.job.reducers import KnownReducer, total
 from gomr.job.runs import Partitioning, Run, RunStore, merged, merged_entries
 from gomr.job.sizes import KEY_OVERHEAD_BYTES, NUMBER_BYTES, size_of
-from gomr.job.values import PLAIN, Values, end_turn, own, packed, unpacked
+from gomr.job.values import PLAIN, in_turn, own, packed, unpacked
 
 _ABSENT = object()
 _NUMBERS = frozenset({int, float, bool})
@@ -50,6 +50,7 @@ class Grouper:
         self._used_bytes = 0
         self._runs: list[Run] = []
         self._spills = 0
+        self._has_packed = False  # some value that is held, or was spilled, is packed
         self._sorted: list[list[Key]] | None = None
 
     def add_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
@@ -83,9 +84,11 @@ class Grouper:
         """Say whether a mapping's keys and values can be taken without a look at each."""
         return {*map(type, found)} <= PLAIN_KEYS and {*map(type, found.values())} <= _NUMBERS
 
-    def add_frame(self, keys: list[Key], values: list[Any], *, flat: bool) -> None:
-        """Add one frame of a block: a value a key where `flat`, else a list of values a key."""
-        if flat:
+    def add_frame(self, frame: Frame) -> None:
+        """Add one frame of a block."""
+        keys, values = frame.keys, frame.values
+        self._has_packed |= frame.has_packed and self._fold is None
+        if frame.is_flat:
             found = dict(zip(keys, values, strict=True)) if self._fold is not None else {}
             if len(found) == len(keys) and self._is_of_numbers(found):
                 self.add_mapping(found)
@@ -114,32 +117,22 @@ class Grouper:
                 groups = self._groups
         self._used_bytes = used
 
-    def groups(self, partition: int) -> Iterator[tuple[Key, Values]]:
+    def groups(self, partition: int) -> Iterator[tuple[Key, Iterator[Any]]]:
         """Yield `(key, values)` of `partition`, keys in order, values in the order they were added.
 
         Call it for partitions in ascending order, after the last pair. Values may be left unread; the turn of a key's
         values ends when the next one is asked for.
         """
-        for key, base, has_packed in self._bases(partition):
-            values = Values(base, has_packed=has_packed)
-            yield key, values
-            end_turn(values)
-
-    def _bases(self, partition: int) -> Iterator[tuple[Key, Iterator[Any], bool]]:
-        """Yield each key, its values as they are held, and whether any of them may be packed."""
         if not self._runs:
             groups, folds = self._groups, self._fold is not None
-            for key in self._partitioned()[partition]:
-                held = groups.pop(key)
-                if folds:
-                    yield key, iter((held,)), False
-                else:
-                    yield key, iter(held), not {*map(type, held)} <= PLAIN
-            return
+            keys = self._partitioned()[partition]
+            held = ((key, iter((groups.pop(key),) if folds else groups.pop(key))) for key in keys)
+            return in_turn(held, has_packed=self._has_packed)
         if self._groups:
             self._spill()
-        for key, travelled in merged(self._store, self._runs, partition):
-            yield key, travelled, True
+        return in_turn(
+            merged(self._store, self._runs, partition), has_packed=self._has_packed or self._fold is not None
+        )
 
     def flat(self, partition: int) -> tuple[list[Key], list[Any]] | None:
         """Return `(keys, values)` of `partition`, one value a key, or None where it is not as simple as that."""
@@ -172,14 +165,14 @@ class Grouper:
 
     def _fold_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
         groups, fold, adds, used, added = self._groups, self._fold, self._adds, self._used_bytes, 0
-        budget = self._budget_bytes
+        budget, plain, plain_keys = self._budget_bytes, PLAIN, PLAIN_KEYS
         assert fold is not None
         for pair in pairs:
             added += 1
             key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, "mapper")
-            if key.__class__ is not str and key.__class__ not in PLAIN_KEYS:
+            if key.__class__ is not str and key.__class__ not in plain_keys:
                 key = plain_key(key)
-            if value.__class__ not in PLAIN:
+            if value.__class__ not in plain:
                 value = own(value, "mapper")
             before = groups.get(key, _ABSENT)
             if before is not _ABSENT:
@@ -213,14 +206,15 @@ class Grouper:
 
     def _collect_pairs(self, pairs: Iterable[tuple[Key, Any]]) -> int:
         groups, used, added = self._groups, self._used_bytes, 0
-        budget = self._budget_bytes
+        budget, plain, plain_keys = self._budget_bytes, PLAIN, PLAIN_KEYS
         for pair in pairs:
             added += 1
             key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, "mapper")
-            if key.__class__ is not str and key.__class__ not in PLAIN_KEYS:
+            if key.__class__ is not str and key.__class__ not in plain_keys:
                 key = plain_key(key)
-            if value.__class__ not in PLAIN:
+            if value.__class__ not in plain:
                 value = packed(value, "mapper")
+                self._has_packed = True
             values = groups.get(key)
             if values is not None:
                 values.append(value)
@@ -262,7 +256,7 @@ class Grouper:
         groups, emptied = self._groups, []
         for key, values in groups.items():
             if len(values) > 1:
-                groups[key] = after = combined(self._combiner, key, values)
+                groups[key] = after = combined(self._combiner, key, values, has_packed=self._has_packed)
                 if not after:
                     emptied.append(key)
         for key in emptied:  # a combiner that yields nothing takes the key away
@@ -305,21 +299,20 @@ def _travelling(keys: Collection[Key], values: list[Any], function: str) -> list
         raise
 
 
-def combined(combiner: Combine, key: Key, held: list[Any]) -> list[Any]:
+def combined(combiner: Combine, key: Key, held: list[Any], *, has_packed: bool) -> list[Any]:
     """Return what `combiner` makes of the values of `key`, as they travel, like those that it is given.
 
     Raises UserError with the key for whatever goes wrong in it, such as another key that it yields.
     """
     result = []
-    values = Values(iter(held), has_packed=not {*map(type, held)} <= PLAIN)
     try:
-        for pair in pairs_of(combiner(key, values), "combiner"):
-            new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, "combiner")
-            if new_key is not key and plain_key(new_key) != key:
-                given, made = shown(key, SHOWN_CHARACTERS_MAX), shown(new_key, SHOWN_CHARACTERS_MAX)
-                raise PairError(f"combiner: given key {given}, it yielded {made}; it must keep the key")
-            result.append(value if value.__class__ in PLAIN else packed(value, "combiner"))
+        for _, values in in_turn([(key, iter(held))], has_packed=has_packed):
+            for pair in pairs_of(combiner(key, values), "combiner"):
+                new_key, value = pair if pair.__class__ is tuple and len(pair) == 2 else as_pair(pair, "combiner")
+                if new_key is not key and plain_key(new_key) != key:
+                    given, made = shown(key, SHOWN_CHARACTERS_MAX), shown(new_key, SHOWN_CHARACTERS_MAX)
+                    raise PairError(f"combiner: given key {given}, it yielded {made}; it must keep the key")
+                result.append(value if value.__class__ in PLAIN else packed(value, "combiner"))
     except (Exception, SystemExit) as error:
         raise UserError(error, record=key, source="combiner") from error
-    end_turn(values)
     return result

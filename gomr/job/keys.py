@@ -32,10 +32,13 @@ _STR_SEED, _BYTES_SEED = zlib.crc32(b"s"), zlib.crc32(b"b")
 def plain_key(key: Key) -> Key:
     """Return the plain key that `key` is, or stands for. Raises PairError for what is no key."""
     kind = type(key)
+    if kind is tuple:
+        for part in key:  # of pairs of texts, the most frequent ones: no function is called, no set made
+            if type(part) not in PLAIN_KEYS:
+                return tuple(map(plain_key, key))
+        return key
     if kind in PLAIN_KEYS:
         return key
-    if kind is tuple:
-        return key if {*map(type, key)} <= PLAIN_KEYS else tuple(map(plain_key, key))
     if kind is float:
         if math.isnan(key):
             raise PairError("a key is NaN, which is equal to no key; yield None or a string in its place")

@@ -123,7 +123,7 @@ class NativeGrouper:
 
     def _combine(self, key: Key, values: list[Any]) -> list[Any]:
         assert self._combiner is not None
-        self._made = combined(self._combiner, key, values)
+        self._made = combined(self._combiner, key, values, has_packed=False)
         return self._made
 
     def _hand_over(self) -> None:

@@ -133,6 +133,6 @@ def _grouped(definition: JobDefinition, task: TaskFile) -> Grouper:
     for block in task.inputs:
         with Path(block.path).open("rb") as file:
             file.seek(block.offset)
-            for keys, values, flat in read_frames(file, block.length):
-                grouper.add_frame(keys, values, flat=flat)
+            for frame in read_frames(file, block.length):
+                grouper.add_frame(frame)
     return grouper

@@ -7,7 +7,7 @@ part of it, and what cannot be packed is known while the record that made it is 
 
 import pickle
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -86,13 +86,12 @@ def is_plain(values: tuple[Any, ...]) -> bool:
 class Values:
     """The values of one key: an iterator that says so where it is read a second time, or after its key's turn."""
 
-    __slots__ = ("_base", "_end", "_stream")
+    __slots__ = ("_end", "_stream")
 
-    def __init__(self, base: Iterator[Any], *, has_packed: bool) -> None:
-        self._base = base
-        self._end = _End()
+    def __init__(self, base: Iterator[Any], has_packed: bool) -> None:
+        self._end = end = _End()
         # A chain, and no method of ours: sum(values) makes no step of Python for each value.
-        self._stream = chain(map(unpacked, base) if has_packed else base, self._end)
+        self._stream = chain(map(unpacked, base) if has_packed else base, end)
 
     def __iter__(self) -> Iterator[Any]:
         """Return a plain iterator over what is not read yet. Raises ValuesError where nothing can be."""
@@ -110,10 +109,7 @@ class Values:
 class _End:
     """The end of a chain of values: it notes that they are all read, or says that their turn is over."""
 
-    __slots__ = ("is_over", "is_read")
-
-    def __init__(self) -> None:
-        self.is_over = self.is_read = False
+    is_over = is_read = False
 
     def __iter__(self) -> Iterator[Any]:
         if self.is_over:
@@ -122,11 +118,18 @@ class _End:
         return iter(())
 
 
-def end_turn(values: Values) -> None:
-    """Go on to the next key: whatever still reads `values`, also an iterator made of it, is told so."""
-    values._end.is_over = True
-    if not values._end.is_read:
-        deque(values._base, maxlen=0)
+def in_turn(groups: Iterable[tuple[Any, Iterator[Any]]], *, has_packed: bool) -> Iterator[tuple[Any, Values]]:
+    """Yield `(key, values)` for each key and the values held for it; a key's turn ends when the next is asked for.
+
+    Whatever still reads its values then, also an iterator made of them, is told so.
+    """
+    for key, base in groups:
+        values = Values(base, has_packed)
+        yield key, values
+        end = values._end
+        end.is_over = True
+        if not end.is_read:
+            deque(base, maxlen=0)
 
 
 def refuse_reading(is_over: bool) -> NoReturn:
