@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gomr import results
 from gomr.config import Config
+from gomr.content import wants_text
 from gomr.errors import UsageError, WaitTimeout
 from gomr.executables import Asked, asked, digest_of, file_identity
+from gomr.inputs import Inputs
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
+from gomr.localfiles import Spool
 from gomr.logs import CLOSE_SECONDS_MAX, log
 from gomr.model import LIVE, JobHead, JobRecord, WorkerRecord
 from gomr.options import JobOptions, checked_params
-from gomr.planning import Inputs, cut, partitions_for, split_bytes_for
+from gomr.planning import cut, partitions_for, split_bytes_for
 from gomr.plugins import Plugins
 from gomr.sampling import range_starts
 from gomr.scheduling import control, gc, keys, status
@@ -28,6 +31,7 @@ from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.status import JobStatus, TaskStatus
 from gomr.scheduling.submit import Submitted, new_job_id, submit
 from gomr.scheduling.uploads import OnUpload
+from gomr.sniffing import looked_at
 from gomr.urls import parse
 from gomr.worker.process_executor import ProcessExecutor
 from gomr.worker.programs import prepare
@@ -39,6 +43,14 @@ if TYPE_CHECKING:
 
 DESCRIBED_SECONDS = 10.0  # what a job file says may be of today: it is asked again before long
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.02, 0.5  # between looks at a job that is waited for
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job that was not submitted; `left_out` counts the names that folders and wildcards passed over."""
+
+    record: JobRecord
+    left_out: int
 
 
 class Client:
@@ -138,8 +150,30 @@ class Client:
                 if file_identity(executable) != identity:
                     raise UsageError(f"{executable} changed while it was submitted; submit again")
             chosen = options or JobOptions()
-            record = self._record(digest, facts, inputs, chosen)
+            record = self._record(digest, facts, inputs, chosen, self._finder(Path(folder), chosen))
             return submit(self.cluster, executable, record, chosen.idempotency_key, on_upload)
+
+    def plan(
+        self,
+        job: str | Path,
+        inputs: Sequence[str] = (),
+        options: JobOptions | None = None,
+        *,
+        inquiry: Asked | None = None,
+    ) -> Plan:
+        """Return the job that `submit` would make, and submit nothing; each input says how it is compressed."""
+        chosen = options or JobOptions()
+        with tempfile.TemporaryDirectory(prefix="gomr-plan-") as folder:
+            executable = Path(job)
+            if executable.suffix == ".py":
+                built = self.build(job, Path(folder) / f"{executable.stem}.pex")
+                digest, facts = built.digest, built.describe
+            else:
+                digest = digest_of(executable)
+                facts = self._describe(executable, digest, inquiry)
+            finder = self._finder(Path(folder), chosen)
+            record = self._record(digest, facts, inputs, chosen, finder, look_at_all=True)
+            return Plan(record, finder.left_out)
 
     def wait(
         self,
@@ -297,9 +331,22 @@ class Client:
             self._described = digest, now + DESCRIBED_SECONDS, facts
         return facts
 
-    def _record(self, digest: str, facts: Mapping[str, Any], patterns: Sequence[str], options: JobOptions) -> JobRecord:
+    def _finder(self, folder: Path, options: JobOptions) -> Inputs:
+        """Return what finds inputs, and keeps in `folder` what comes from pipes."""
+        spool = Spool(folder, options.spool_bytes_max)
+        return Inputs(self.plugins.open_storage, self.cluster.storage, self.cluster.storage_url, spool)
+
+    def _record(
+        self,
+        digest: str,
+        facts: Mapping[str, Any],
+        patterns: Sequence[str],
+        options: JobOptions,
+        finder: Inputs,
+        *,
+        look_at_all: bool = False,
+    ) -> JobRecord:
         """Plan a job: find its inputs, cut them, settle its options."""
-        finder = Inputs(self.plugins.open_storage, self.cluster.storage, self.cluster.storage_url)
         try:
             inputs = finder.find(options.checked_inputs(patterns, facts))
             splittable = facts["input"]["split"] in ("lines", "records")
@@ -309,6 +356,14 @@ class Client:
             record_bytes = sort.get("record_bytes", 0)
             total_bytes = sum(item.size for item in inputs)
             split_bytes = options.split_bytes or split_bytes_for(total_bytes, record_bytes, options.memory_bytes)
+            inputs = looked_at(
+                inputs,
+                finder.locate,
+                split=facts["input"]["split"],
+                split_bytes=split_bytes,
+                text=wants_text(facts),
+                all_of_them=look_at_all,
+            )
             splits = cut(inputs, split_bytes, splittable=splittable, locate=finder.locate, record_bytes=record_bytes)
             partitions = options.partitions or facts.get("partitions") or partitions_for(total_bytes)
             ranges = range_starts(inputs, finder.locate, sort, partitions) if sort else []

@@ -12,13 +12,15 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from gomr.errors import GomrError
 
-RECORD_FORMAT = 1  # the number of this layout; a worker leaves jobs of a higher one alone
+# The number of this layout; a worker leaves jobs of a higher one alone. 2: inputs say how they are compressed.
+RECORD_FORMAT = 2
 
 RUNNING, PAUSED, DONE, FAILED, CANCELLED, REMOVING = "running", "paused", "done", "failed", "cancelled", "removing"
 LIVE = (RUNNING, PAUSED)
 ENDED = (DONE, FAILED, CANCELLED)
 OPEN, CLOSED, STOPPED = "open", "closed", "stopped"
 ATTEMPT_RUNS, ATTEMPT_WAITS = "run", "wait"
+SPOOLED = "spooled://"  # the URL of what a submit has read from a pipe, until it is copied into the storage
 STORED = "stored://"  # the URL of an input that was copied into the cluster's storage at submit
 MAP_STAGE, REDUCE_STAGE = "1-map", "1-reduce"  # of step 1; a job of several steps will have 2-map and so on
 
@@ -199,12 +201,15 @@ class Input:
     """An input as it was at submit; `version` tells whether it changed since.
 
     `url` is STORED + digest/nonce for a copy in the cluster's own storage, and `name` then says what it is a copy of.
+    `compression` is what its bytes say it is (`gomr.content`), "" for none; None where the submit has not looked at
+    them: the input is read whole, and its worker looks.
     """
 
     url: str
     size: int
     version: str
     name: str = ""
+    compression: str | None = None
 
     @property
     def shown(self) -> str:

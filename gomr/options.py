@@ -15,6 +15,8 @@ MEMORY_BYTES = 512 * 1024 * 1024  # what a task may collect and sort in; the spi
 MEMORY_BYTES_MIN = 8 * 1024 * 1024
 TASK_SECONDS = 3600.0  # a task of an hour has either far too much to do, or hangs
 ATTEMPTS_LIMIT = 100
+# What is read from pipes at submit: a pipe that never ends must not fill the disk.
+SPOOL_BYTES_MAX = 10 * 10**9
 PRIORITY = 5  # jobs of one priority share the slots; lower ones wait for higher ones
 
 
@@ -34,6 +36,7 @@ class JobOptions:
     priority: int = PRIORITY
     backups: bool = True
     max_skipped: int = 0
+    spool_bytes_max: int = SPOOL_BYTES_MAX
 
     def __post_init__(self) -> None:
         """Raise UsageError for what no job can have."""

@@ -1,21 +1,15 @@
-"""Turns what a user calls inputs into a list of objects, and cuts those into splits.
+"""Cuts the inputs of a job into splits.
 
 A split is a list of pieces `[input, offset, length]`: a byte range of one large object, or several small objects
 whole, so that ten thousand small files are not ten thousand tasks.
 """
 
-import glob
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from gomr.backends import Storage
-from gomr.errors import Denied, NotFound, Unavailable, UnavailableError, UsageError
-from gomr.model import STORED, Input
-from gomr.patience import PatientStorage
-from gomr.urls import URL
+from gomr.content import compression_named
+from gomr.errors import UsageError
+from gomr.model import Input
 
 SPLIT_BYTES = 16 * 1024 * 1024  # some seconds of work in Python: short enough to lose, long enough to pay for itself
 SPLIT_BYTES_MIN = 4 * 1024 * 1024  # takes several times as long as starting its task
@@ -27,86 +21,8 @@ PARTITIONS_DEFAULT_MAX = 64
 PIECES_PER_SPLIT_MAX = 1000
 TASKS_MAX = 100_000  # a job record of some 10 MB, which every worker reads once
 ALIGN_BELOW_BYTES = 1024 * 1024  # smaller splits are worth a look at the data: a range in which no line starts is none
-COMPRESSED = (".gz", ".bz2", ".zst")
-WILDCARD = re.compile(r"[*?\[]")
 
 Piece = list[int]
-OpenStorage = Callable[[str | URL], Storage]
-COPIES = "inputs/"  # the folder of the cluster's storage for inputs that were copied at submit
-
-
-class Inputs:
-    """Finds and reads inputs: local paths, URLs of any storage that a plugin serves, copies in the cluster's own.
-
-    An input in another bucket of the cluster's own server is reached with the options of the cluster's `own_url`.
-    """
-
-    def __init__(self, open_storage: OpenStorage, own: Storage, own_url: URL | None = None) -> None:
-        self._open_storage = open_storage
-        self._own = own
-        self._own_url = own_url
-        self._storages: dict[str, Storage] = {}
-
-    def find(self, patterns: Sequence[str]) -> list[Input]:
-        """Return the objects that `patterns` name, in order, each once. Raises UsageError where one names none."""
-        found: dict[str, Input] = {}
-        for pattern in patterns:
-            matches = list(self._find(pattern))
-            if not matches:
-                raise UsageError(f"{pattern}: no such input; a folder or wildcard must match at least one file")
-            found.update((match.url, match) for match in matches if match.url not in found)
-        return list(found.values())
-
-    def locate(self, url: str) -> tuple[Storage, str]:
-        """Return the storage that holds the object at `url`, and its key there."""
-        scheme, _, rest = url.partition("://")
-        if url.startswith(STORED):
-            return self._own, f"{COPIES}{rest}"
-        host, _, key = rest.partition("/")
-        root = f"{scheme}://{host}/"
-        if "@" in host:
-            raise UsageError(
-                f"{scheme}://***@{host.rpartition('@')[2]}: an input's URL has no user and no password; "
-                "the storage of the cluster is reached with its own, another one as its plugin finds them"
-            )
-        if root not in self._storages:
-            own = self._own_url
-            target = replace(own, host=host, path="/") if own is not None and own.scheme == scheme and host else root
-            self._storages[root] = PatientStorage(self._open_storage(target))
-        return self._storages[root], key
-
-    def close(self) -> None:
-        """Close the storages that were opened."""
-        for storage in self._storages.values():
-            storage.close()
-        self._storages.clear()
-
-    def _find(self, pattern: str) -> Iterator[Input]:
-        if "://" not in pattern:
-            for path in _local_files(pattern):
-                yield self._input(f"file://{os.path.abspath(path)}")  # noqa: PTH100 - takes ".." away, follows no link
-            return
-        if not WILDCARD.search(pattern):
-            try:
-                yield self._input(pattern)
-                return
-            except NotFound:
-                pass  # a folder, perhaps
-        storage, key = self.locate(pattern)
-        root = pattern[: len(pattern) - len(key)]
-        prefix = WILDCARD.split(key)[0]
-        wanted = _glob_pattern(key) if prefix != key else re.compile(re.escape(key.rstrip("/") + "/"))
-        for info in storage.list(prefix):
-            if wanted.match(info.key):
-                yield Input(root + info.key, info.size, info.version)
-
-    def _input(self, url: str) -> Input:
-        storage, key = self.locate(url)
-        try:
-            info = storage.stat(key)
-        except (Denied, Unavailable) as error:
-            raise UnavailableError(f"{url}: cannot be read: {error}") from error
-        return Input(url, info.size, info.version)
 
 
 def split_bytes_for(total_bytes: int, record_bytes: int, memory_bytes: int) -> int:
@@ -137,7 +53,7 @@ def cut(
     for number, item in enumerate(inputs):
         if item.size == 0 and splittable:  # it has no line; as an object of its own it is one record
             continue
-        if item.size <= split_bytes or not splittable or item.url.endswith(COMPRESSED):
+        if item.size <= split_bytes or not splittable or is_compressed(item):
             if small and (small_bytes + item.size > split_bytes or len(small) >= PIECES_PER_SPLIT_MAX):
                 splits.append(small)
                 small, small_bytes = [], 0
@@ -155,6 +71,11 @@ def cut(
         splits.append(small)
     _check_count(len(splits), split_bytes)
     return splits
+
+
+def is_compressed(item: Input) -> bool:
+    """Say whether an input is compressed: by its name where nobody has looked at its bytes yet."""
+    return bool(compression_named(item.shown) if item.compression is None else item.compression)
 
 
 def partitions_for(total_bytes: int) -> int:
@@ -186,7 +107,7 @@ def _line_ranges(chunks: Iterable[bytes], size: int, split_bytes: int) -> Iterat
 
 def _check_records(inputs: Sequence[Input], record_bytes: int) -> None:
     for item in inputs:
-        if item.size % record_bytes and not item.url.endswith(COMPRESSED):
+        if item.size % record_bytes and not is_compressed(item):
             raise UsageError(
                 f"{item.shown}: {item.size} bytes are no whole number of records of {record_bytes} bytes "
                 "(record_bytes of the job file's sort)"
@@ -199,29 +120,3 @@ def _check_count(count: int, split_bytes: int) -> None:
             f"--split-size {split_bytes} cuts these inputs into more than {TASKS_MAX} splits, the most of one job; "
             "give a larger one"
         )
-
-
-def _local_files(pattern: str) -> Iterator[Path]:
-    """Yield the files that a path, a folder or a wildcard names, sorted; hidden ones only when named."""
-    path = Path(pattern).expanduser()
-    if path.is_file():
-        yield path
-    elif path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
-    else:
-        for name in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 - absolute patterns too
-            if Path(name).is_file():
-                yield Path(name)
-
-
-def _hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
-
-
-def _glob_pattern(pattern: str) -> re.Pattern[str]:
-    """Return a wildcard as a regular expression: `**` crosses folders, `*` and `?` do not."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile(
-        "".join(meaning.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts) + r"\Z"
-    )

@@ -1,31 +1,17 @@
 """Chooses where the partitions of a sort begin: keys of a sample of the inputs, cut into equal parts."""
 
-import bz2
-import sys
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from gomr.backends import Storage
+from gomr.content import BOM, DAMAGE, HEAD_BYTES, begin, judged
 from gomr.model import Input
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 SAMPLES_MAX = 256  # places that are looked at: with the bytes of each, 100 records a partition and more
 SAMPLE_BYTES = 32 * 1024
 PACKED_BYTES_MAX = 2 * 1024 * 1024  # of a compressed input: it cannot be entered in the middle
 READS_AT_A_TIME = 8
 KEY_BYTES_MAX = 64  # of a partition's first key: enough to part any two keys that matter to the balance
-GZIP_WINDOW = 31  # of zlib: a gzip header, the largest window
-DECOMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": lambda data: zlib.decompressobj(GZIP_WINDOW).decompress(data),
-    ".bz2": lambda data: bz2.BZ2Decompressor().decompress(data),
-    ".zst": lambda data: zstd.ZstdDecompressor().decompress(data),
-}
 
 
 def range_starts(
@@ -62,7 +48,7 @@ def _places(inputs: Sequence[Input]) -> list[tuple[Input, int]]:
     before, wanted = 0, step / 2
     for item in inputs:
         while wanted < before + item.size:
-            offset = 0 if item.url.endswith(tuple(DECOMPRESSORS)) else int(wanted - before)
+            offset = 0 if item.compression else int(wanted - before)
             places[item.url, offset] = item
             wanted += step
         before += item.size
@@ -71,16 +57,20 @@ def _places(inputs: Sequence[Input]) -> list[tuple[Input, int]]:
 
 def _whole_records(storage: Storage, key: str, item: Input, offset: int, record_bytes: int) -> list[bytes]:
     """Return the records near `offset` that are whole, lines without their ends."""
-    decompress = DECOMPRESSORS.get(Path(item.url).suffix)
-    if decompress is None:
+    compression = item.compression
+    if compression is None:
+        compression = judged(item.shown, storage.read(key, 0, HEAD_BYTES), "records" if record_bytes else "lines")
+    if not compression:
         if record_bytes:
             offset -= offset % record_bytes
-        return _cut(storage.read(key, offset, SAMPLE_BYTES + record_bytes), record_bytes, from_middle=offset > 0)
+        data = storage.read(key, offset, SAMPLE_BYTES + record_bytes)
+        return _cut(data, record_bytes, from_middle=offset > 0)
     size = SAMPLE_BYTES
     while True:
         try:
-            found = _cut(decompress(storage.read(key, 0, size)), record_bytes, from_middle=False)
-        except (OSError, EOFError, zlib.error, zstd.ZstdError):  # the task that reads it says what is wrong
+            found = _cut(begin(compression, storage.read(key, 0, size)), record_bytes, from_middle=False)
+        except (OSError, *DAMAGE):
+            # The task that reads it says what is wrong.
             return []
         if found or size >= min(item.size, PACKED_BYTES_MAX):
             return found
@@ -90,7 +80,7 @@ def _whole_records(storage: Storage, key: str, item: Input, offset: int, record_
 def _cut(data: bytes, record_bytes: int, *, from_middle: bool) -> list[bytes]:
     if record_bytes:
         return [data[at : at + record_bytes] for at in range(0, len(data) - record_bytes + 1, record_bytes)]
-    lines = data.split(b"\n")
+    lines = (data if from_middle else data.removeprefix(BOM)).split(b"\n")
     return lines[1 if from_middle else 0 : -1] or [line for line in lines[:1] if line]
 
 

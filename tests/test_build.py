@@ -94,7 +94,7 @@ def test_the_executable_describes_itself(tmp_path: Path, builds: Path) -> None:
     assert facts["contract"] == 1
     assert facts["reducer"] is True
     assert facts["serve"] is True
-    assert facts["input"] == {"format": "lines", "split": "lines"}
+    assert facts["input"] == {"format": "lines", "split": "lines", "text": True}
     assert facts["requires"]["python"].startswith("cp3")
 
 

@@ -142,7 +142,7 @@ def test_gc_beside_a_coordinator_that_lost_all_deletes_nothing(
 def test_inputs_that_were_copied_go_with_the_last_job_that_reads_them(
     cluster: Cluster, executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gomr.scheduling.submit.needs_copies", lambda *_: True)
+    monkeypatch.setattr("gomr.scheduling.submit.needs_copy", lambda *_: True)
     path = tmp_path / "in.txt"
     path.write_text("some lines")
     found = Input(f"file://{path}", 10, file_version(path.stat()))

@@ -13,8 +13,8 @@ import pytest
 
 from gomr.client import Client
 from gomr.errors import UsageError
+from gomr.inputs import Inputs
 from gomr.job.outputs import parse_text
-from gomr.planning import Inputs
 from gomr.scheduling import keys
 from tests.conftest import EXAMPLES, JOBS, RunJob, result_of
 

@@ -166,7 +166,7 @@ def test_ranges_of_an_input_whose_first_compressed_block_is_large(tmp_path: Path
 
 
 def test_ranges_of_inputs_in_which_no_record_is_found(tmp_path: Path) -> None:
-    (tmp_path / "broken.gz").write_bytes(b"no gzip file")
+    (tmp_path / "broken.gz").write_bytes(b"\x1f\x8b\x08\0no gzip.")
     storage = FileStorage(tmp_path)
     inputs = [Input("broken.gz", 12, "")]
     assert range_starts(inputs, lambda url: (storage, url), Sort().facts(), 3) == [b"", b""]

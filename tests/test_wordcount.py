@@ -23,7 +23,8 @@ def library_files() -> list[Path]:
 def counted(paths: list[Path]) -> dict[str, int]:
     words: Counter[str] = Counter()
     for path in paths:
-        for line in path.read_bytes().split(b"\n"):
+        # Some begin with a byte order mark, which is no part of their first word.
+        for line in path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"):
             words.update(line.decode("utf-8", "surrogateescape").split())
     return dict(words)
 

@@ -58,11 +58,28 @@ def job_options(function: F) -> F:
             metavar="SIZE",
             help="Input of one map task [16MiB, of small inputs an eighth; of records to sort up to 30MB].",
         ),
+        click.option("--spool-limit", type=parse_size, metavar="SIZE", help="Most input from pipes [10GB]."),
         click.option("--partitions", type=int, metavar="N", help="Reduce tasks, and parts of the result."),
         click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter of the job; repeatable."),
     ):
         function = option(function)
     return function
+
+
+def dry_run_options(function: F) -> F:
+    """Add the options that have a submit say what it would read, and do nothing."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print what --dry-run finds as JSON."),
+        click.option("--dry-run", is_flag=True, help="List the inputs, and the tasks they make; submit nothing."),
+    ):
+        function = option(function)
+    return function
+
+
+def check_dry_run(*, dry_run: bool, as_json: bool) -> None:
+    """Raise UsageError for --json without --dry-run: the result of a job has a --format."""
+    if as_json and not dry_run:
+        raise UsageError("--json: it goes with --dry-run; lines of the result as JSON: --format json")
 
 
 def make_job_options(options: dict[str, Any]) -> Any:
@@ -87,6 +104,7 @@ def make_job_options(options: dict[str, Any]) -> Any:
         "priority": options["priority"],
         "max_skipped": options["max_skipped"],
         "backups": not options["no_backups"],
+        "spool_bytes_max": options["spool_limit"],
     }
     return JobOptions(params=params, **{name: value for name, value in given.items() if value is not None})
 

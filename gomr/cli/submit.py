@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from gomr.cli.asking import asked_early
-from gomr.cli.common import cluster_options, job_options, make_job_options, open_client
+from gomr.cli.common import check_dry_run, cluster_options, dry_run_options, job_options, make_job_options, open_client
 
 EPILOG = """\b
 Examples:
@@ -18,6 +18,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("job")
 @click.argument("inputs", nargs=-1)
+@dry_run_options
 @job_options
 @click.option("--wait", is_flag=True, help="Wait for the end of the job.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="How long to wait; the job goes on.")
@@ -30,13 +31,21 @@ def command(
     storage: str | None,
     coordinator: str | None,
     plugins: str | None,
+    dry_run: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Submit JOB (a .py, a .pex, or any executable that keeps the job contract) to run over INPUTS.
 
     Prints the job id, alone, on standard output. The executable is uploaded only where its bytes are not stored yet.
     """
+    check_dry_run(dry_run=dry_run, as_json=as_json)
     with asked_early(job) as inquiry, open_client(storage, coordinator, plugins) as client:
+        if dry_run:
+            from gomr.cli.dry_run import show_plan
+
+            show_plan(client.plan(job, inputs, make_job_options(options), inquiry=inquiry), as_json=as_json)
+            return
         from gomr.cli.progress import UploadProgress
         from gomr.cli.wait import wait_for
 

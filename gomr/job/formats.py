@@ -18,10 +18,12 @@ class InputFormat:
     """Cuts a stream into records. A job may use its own subclass as `input_format`.
 
     `split` says how the worker may cut a large input: "lines" (after any newline) or "none" (whole objects only).
+    Where `text` is true, the worker takes a byte order mark off, and refuses what is plainly no UTF-8 text.
     """
 
     name = "custom"
     split = "none"
+    text = False
 
     def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield the records in the next `length` bytes of `stream`, read in pieces of about `chunk_bytes`."""
@@ -40,7 +42,7 @@ class Lines(InputFormat):
 
     def __init__(self, name: str, *, text: bool) -> None:
         self.name = name
-        self._text = text
+        self.text = text
 
     def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield each line without its end."""
@@ -54,7 +56,7 @@ class Lines(InputFormat):
 
     def _runs(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[list[Any]]:
         for chunk in line_chunks(stream, length, min(chunk_bytes, CHUNK_BYTES)):
-            if self._text:  # no byte of a character is a newline, however damaged: to decode all at once is the same
+            if self.text:  # no byte of a character is a newline, however damaged: to decode all at once is the same
                 yield _lines_of(chunk.decode("utf-8", "surrogateescape"), "\n", "\r")
             else:
                 yield _lines_of(chunk, b"\n", b"\r")
@@ -67,12 +69,12 @@ class Chunks(InputFormat):
 
     def __init__(self, name: str, *, text: bool) -> None:
         self.name = name
-        self._text = text
+        self.text = text
 
     def records(self, stream: BinaryIO, length: int, chunk_bytes: int) -> Iterator[Any]:
         """Yield each chunk."""
         for chunk in line_chunks(stream, length, chunk_bytes):
-            yield chunk.decode("utf-8", "surrogateescape") if self._text else chunk
+            yield chunk.decode("utf-8", "surrogateescape") if self.text else chunk
 
 
 class Objects(InputFormat):

@@ -85,7 +85,8 @@ def description(module: str, definition: "JobDefinition") -> dict[str, Any]:
 def _input_facts(definition: "JobDefinition") -> dict[str, Any]:
     if definition.sort is not None and definition.sort.record_bytes:
         return {"format": "records", "split": "records"}
-    return {"format": definition.input_format.name, "split": definition.input_format.split}
+    chosen = definition.input_format
+    return {"format": chosen.name, "split": chosen.split, "text": chosen.text}
 
 
 def requirements() -> dict[str, Any]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from gomr.backends import Delete, Item, ObjectInfo, Range, Revision
 from gomr.errors import NotFound, NotFoundError, UsageError
+from gomr.inputs import COPIES
 from gomr.model import DONE, ENDED, REMOVING, STORED, JobHead
-from gomr.planning import COPIES
 from gomr.scheduling import control, keys
 from gomr.scheduling.cluster import Cluster, check_layout
 from gomr.scheduling.stages import finished_tasks

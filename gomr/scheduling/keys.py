@@ -9,7 +9,7 @@ their backups `b/`, done `d/`, chunks folded `c/`, dead letters `x/`, and the co
 
 import re
 
-from gomr.planning import COPIES
+from gomr.inputs import COPIES
 
 WORKERS = "w/"
 QUEUE = "q/"

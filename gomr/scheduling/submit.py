@@ -12,7 +12,7 @@ from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.intents import CUT_OFF, Intent, intended
 from gomr.scheduling.stages import chunk_size, queue_entry
-from gomr.scheduling.uploads import OnUpload, needs_copies, store_file, store_inputs
+from gomr.scheduling.uploads import OnUpload, needs_copy, store_file, store_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,16 @@ def submit(
         copy = store_file(
             cluster, intent, executable, name, record.executable, lambda _position: intent.renew_in_time()
         )
-        if needs_copies(cluster, inputs):
+        to_copy = [item for item in inputs if needs_copy(cluster, item)]
+        if to_copy:
 
-            def renewing(stored: int, total: int) -> None:
+            def renewing(moved: int, total: int) -> None:
                 intent.renew_in_time()
-                on_upload(stored, total)
+                on_upload(moved, total)
 
-            record = replace(record, inputs=[asdict(item) for item in store_inputs(cluster, intent, inputs, renewing)])
+            copies = store_inputs(cluster, intent, to_copy, renewing)
+            stored = {item.url: copy for item, copy in zip(to_copy, copies, strict=True)}
+            record = replace(record, inputs=[asdict(stored.get(item.url, item)) for item in inputs])
         intent.renew()
         data = record.to_json()
         digest = hashlib.sha256(data).hexdigest()

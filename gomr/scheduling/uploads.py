@@ -10,8 +10,8 @@ from pathlib import Path
 from gomr.backends import COPY_BYTES, Compare, Item, Put, Range, Revision, Version, file_version
 from gomr.errors import NotFound, UsageError
 from gomr.executables import file_digest
-from gomr.model import STORED, Input
-from gomr.planning import COPIES
+from gomr.inputs import COPIES
+from gomr.model import SPOOLED, STORED, Input
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.intents import Intent
@@ -31,9 +31,11 @@ class Copy:
     is_new: bool
 
 
-def needs_copies(cluster: Cluster, inputs: Sequence[Input]) -> bool:
-    """Say whether any input lies on this machine and the cluster's storage does not."""
-    return cluster.storage.local_path(keys.CLUSTER_OBJECT) is None and any(_is_local(item) for item in inputs)
+def needs_copy(cluster: Cluster, item: Input) -> bool:
+    """Say whether workers cannot read an input where it is: from a pipe, or here where the storage is elsewhere."""
+    if item.url.startswith(SPOOLED):
+        return True
+    return item.url.startswith(LOCAL) and cluster.storage.local_path(keys.CLUSTER_OBJECT) is None
 
 
 class Meter:
@@ -122,14 +124,14 @@ def _upload(cluster: Cluster, path: Path, key: str, digest: str, on_bytes: Calla
 def _stored(cluster: Cluster, intent: Intent, item: Input, meter: Meter) -> Input:
     if not _is_local(item):
         return item
-    path = Path(item.url.removeprefix(LOCAL))
+    path = Path(item.url.partition("://")[2])
     digest = file_digest(path, lambda _position: meter.moved(item.url, 0))  # a large one takes its time: meter it
     if file_version(path.stat()) != item.version:  # its splits were cut from other bytes
         raise UsageError(f"{path} changed while the job was submitted; submit again")
     name = keys.stored_input(digest)
     copy = store_file(cluster, intent, path, name, digest, lambda position: meter.moved(item.url, position))
-    return replace(item, url=f"{STORED}{copy.key.removeprefix(COPIES)}", version=digest, name=item.url)
+    return replace(item, url=f"{STORED}{copy.key.removeprefix(COPIES)}", version=digest, name=item.shown)
 
 
 def _is_local(item: Input) -> bool:
-    return item.url.startswith(LOCAL)
+    return item.url.startswith((LOCAL, SPOOLED))

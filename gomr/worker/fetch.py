@@ -1,41 +1,38 @@
 """Brings a task's input to this machine as plain bytes in local files: ranges cut at lines, inputs decompressed."""
 
-import bz2
 import contextlib
-import gzip
-import sys
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from gomr.backends import COPY_BYTES, Storage
+from gomr.content import (
+    BOM,
+    DAMAGE,
+    HEAD_BYTES,
+    LibraryMissing,
+    judged,
+    no_text_message,
+    open_plain,
+    wants_text,
+    why_no_text,
+)
 from gomr.errors import Denied, NotFound
+from gomr.inputs import Inputs
 from gomr.job.contract import Piece
 from gomr.model import STORED, Input, JobRecord
-from gomr.planning import Inputs
 from gomr.scheduling import keys
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import TaskFacts
 from gomr.worker.outcome import TaskFailed
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 S = TypeVar("S")
 T = TypeVar("T")
 FETCHES_MAX = 8  # objects on their way to one task at a time: more than a slow round trip needs, few for a server
 SCAN_BYTES = 64 * 1024  # to look for the end of a line
-OPENERS: dict[str, Callable[[BinaryIO], gzip.GzipFile | bz2.BZ2File | zstd.ZstdFile]] = {
-    ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".bz2": bz2.BZ2File,
-    ".zst": zstd.ZstdFile,
-}
 
 
 class InputError(Exception):
@@ -44,7 +41,7 @@ class InputError(Exception):
 
 def map_pieces(inputs: Inputs, record: JobRecord, index: int, scratch: Path, decompressed_bytes: int) -> list[Piece]:
     """Return the pieces of a map task. Raises InputError."""
-    splittable = record.describe["input"]["split"] == "lines"
+    split, is_text = record.describe["input"]["split"], wants_text(record.describe)
 
     def fetch(number: int, source: int, offset: int, length: int) -> Piece | None:
         item = record.input(source)
@@ -52,21 +49,25 @@ def map_pieces(inputs: Inputs, record: JobRecord, index: int, scratch: Path, dec
             return fetch_from(number, item, *inputs.locate(item.url), offset, length)
 
     def fetch_from(number: int, item: Input, storage: Storage, key: str, offset: int, length: int) -> Piece | None:
-        suffix = Path(item.shown).suffix
         copy = scratch / f"input-{number}"
-        if storage.local_path(key) is not None:
+        is_copied_at_submit = item.url.startswith(STORED)
+        if storage.local_path(key) is not None and not is_copied_at_submit:
             check_unchanged(storage, key, item)
-        if suffix in OPENERS:
-            _decompress(storage, key, suffix, copy, decompressed_bytes)
-            piece = Piece(str(copy), 0, copy.stat().st_size, item.shown)
-        else:
-            start, stop = offset, offset + length
-            if splittable:
-                start, stop = whole_lines(storage, key, item.size, start, stop)
-            if start >= stop:
-                return None
-            piece = _local_piece(storage, key, start, stop - start, copy, item.shown)
-        if storage.local_path(key) is None and not item.url.startswith(STORED):
+        start, stop = offset, offset + length
+        if split == "lines" and not item.compression:
+            start, stop = whole_lines(storage, key, item.size, start, stop)
+        if start >= stop and split == "lines":
+            return None
+        piece = _local_piece(storage, key, start, stop - start, copy, item.shown)
+        if start == 0:
+            with _reading_locally(item):
+                piece = _opened(
+                    *(item, piece, copy, split),
+                    is_text=is_text,
+                    is_whole=stop >= item.size,
+                    limit_bytes=decompressed_bytes,
+                )
+        if storage.local_path(key) is None and not is_copied_at_submit:
             check_unchanged(storage, key, item)
         return piece
 
@@ -112,7 +113,7 @@ def check_all_unchanged(inputs: Inputs, record: JobRecord, index: int) -> None:
     for source, _, _ in record.splits[index]:
         item = record.input(source)
         storage, key = inputs.locate(item.url)
-        if storage.local_path(key) is not None:
+        if storage.local_path(key) is not None and not item.url.startswith(STORED):
             with _reading(item):
                 check_unchanged(storage, key, item)
 
@@ -140,6 +141,18 @@ def _reading(item: Input) -> Iterator[None]:
         raise TaskFailed({"kind": "host", "message": f"{item.shown}: the input cannot be read: {error}"}) from error
 
 
+@contextlib.contextmanager
+def _reading_locally(item: Input) -> Iterator[None]:
+    """Blame a local file that is gone on the input, and one that this machine may not read on the machine."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{item.shown}: the input cannot be read: {error.strerror}") from error
+    except PermissionError as error:
+        message = f"{item.shown}: the input cannot be read: {error.strerror}"
+        raise TaskFailed({"kind": "host", "message": message}) from error
+
+
 def _line_start(storage: Storage, key: str, size: int, position: int) -> int:
     """Return the first start of a line at or after `position`; `size` where none follows."""
     position -= 1  # a newline just before makes `position` itself a start
@@ -164,29 +177,60 @@ def _local_piece(storage: Storage, key: str, offset: int, length: int, copy: Pat
     return Piece(str(copy), 0, length, name)
 
 
-def _decompress(storage: Storage, key: str, suffix: str, target: Path, limit_bytes: int) -> None:
-    packed = storage.local_path(key)
-    if packed is None:
-        packed = target.with_suffix(".packed")
-        with packed.open("wb") as file:
-            for data in storage.chunks(key):
-                file.write(data)
+def _opened(
+    item: Input, piece: Piece, copy: Path, split: str, *, is_text: bool, is_whole: bool, limit_bytes: int
+) -> Piece:
+    """Return the beginning of an input as its task reads it: decompressed, without a byte order mark.
+
+    Raises InputError for what is plainly no text, where the job reads text.
+    """
+    compression, head = item.compression, _head(piece)
+    if compression is None:
+        # The submit left it to us. What it cut into ranges is plain.
+        compression = judged(item.shown, head, split) if is_whole else ""
+    if compression:
+        plain = copy.with_suffix(".plain")
+        _decompress(item.shown, compression, Path(piece.path), plain, limit_bytes)
+        if Path(piece.path) == copy:
+            copy.unlink()
+        piece = Piece(str(plain), 0, plain.stat().st_size, piece.name)
+        head = _head(piece)
+    if not is_text:
+        return piece
+    if problem := why_no_text(head):
+        raise InputError(no_text_message(item.shown, problem))
+    mark = len(BOM) if head.startswith(BOM) else 0
+    return Piece(piece.path, piece.offset + mark, piece.length - mark, piece.name)
+
+
+def _head(piece: Piece) -> bytes:
+    with Path(piece.path).open("rb") as file:
+        file.seek(piece.offset)
+        return file.read(min(HEAD_BYTES, piece.length))
+
+
+def _decompress(name: str, compression: str, packed: Path, target: Path, limit_bytes: int) -> None:
     written = 0
     with target.open("wb") as file:
         try:
-            with packed.open("rb") as source, OPENERS[suffix](source) as plain:
+            with packed.open("rb") as source, open_plain(compression, source) as plain:
                 while data := plain.read(COPY_BYTES):
                     written += len(data)
                     if written > limit_bytes:
                         raise InputError(
-                            f"{key}: decompresses to more than {limit_bytes} bytes (--decompressed-limit of the worker)"
+                            f"{name}: decompresses to more than {limit_bytes} bytes "
+                            "(--decompressed-limit of the worker)"
                         )
                     file.write(data)
-        except (FileNotFoundError, PermissionError) as error:
-            raise InputError(f"{key}: the input cannot be read: {error.strerror}") from error
-        except (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile, ValueError) as error:
-            raise InputError(f"{key}: not a whole {suffix} file: {error}") from error
+        except LibraryMissing as error:
+            # Another worker may have it.
+            raise TaskFailed({"kind": "host", "message": f"{name}: {error}"}) from error
+        except DAMAGE as error:
+            raise InputError(f"{name}: not a whole .{compression} file: {error}") from error
+        except RuntimeError as error:
+            # lz4 says so what is wrong with a frame.
+            raise InputError(f"{name}: not a whole .{compression} file: {error}") from error
         except OSError as error:
             if error.errno is None:  # bz2 says "Invalid data stream" so
-                raise InputError(f"{key}: not a whole {suffix} file: {error}") from error
+                raise InputError(f"{name}: not a whole .{compression} file: {error}") from error
             raise

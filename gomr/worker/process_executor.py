@@ -14,11 +14,11 @@ from typing import Any
 from gomr.backends import RequestCounter, counted_requests
 from gomr.checksums import file_checksum
 from gomr.hookspecs import Launch, Program
+from gomr.inputs import Inputs
 from gomr.job.careful import TRACE
 from gomr.job.contract import Piece
 from gomr.job.version import CONTRACT_VERSION
 from gomr.model import MAP_STAGE, REDUCE_STAGE, DoneRecord, JobRecord
-from gomr.planning import Inputs
 from gomr.plugins import Plugins
 from gomr.scheduling import keys
 from gomr.scheduling.claims import Claim
