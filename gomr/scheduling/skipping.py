@@ -25,6 +25,7 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
         return False
     if place in record.skip:
         return False  # the executable does not skip
+    was_lost = record.error.get("kind") == "host"  # a process that was killed, while it was at this record
     key = keys.skips(claim.at.job)
     while True:
         items = cluster.read(Range(key))[0].items
@@ -34,7 +35,8 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
         waiting = replace(
             record,
             state=ATTEMPT_WAITS,
-            failures=max(0, record.failures - 1),
+            failures=max(0, record.failures - (not was_lost)),
+            losses=max(0, record.losses - was_lost),
             skip=[*record.skip, place],
             delay_seconds=0.0,
             not_before_seconds=0.0,
@@ -59,6 +61,6 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
 def _place(error: dict[str, Any]) -> list[Any] | None:
     """Return which record an error is about, as [source, number]; None for none."""
     number = error.get("record_number")
-    if error.get("kind") != "job" or not isinstance(number, int) or number < 1:
+    if (error.get("kind") != "job" and not error.get("died")) or not isinstance(number, int) or number < 1:
         return None
     return [str(error.get("source", "")), number]
