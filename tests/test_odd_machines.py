@@ -127,8 +127,9 @@ def test_a_folder_that_became_read_only(gomr: Gomr, client: Client, job: str, wh
     folders = own_folders(gomr)
     folder = gomr.folder / which
     start = gomr.folder / "start"
-    below = in_mounts(f"mount --bind {folder} {folder}\n(until test -e {start}; do sleep 0.05; done\n"
-                      f"mount -o remount,bind,ro {folder}; touch {start}ed) &")  # fmt: skip
+    below = in_mounts(
+        f"(until test -e {start}; do sleep 0.05; done; mount -t tmpfs -o ro tmpfs {folder}; touch {start}ed) &"
+    )
     client.pause(job)
     odd = gomr.start("worker", *folders, below=below)
     until(lambda: "worker.started" in gomr.output_of(odd))
@@ -144,7 +145,7 @@ def test_a_folder_that_became_read_only(gomr: Gomr, client: Client, job: str, wh
 
 def test_a_folder_that_one_may_not_write_to__the_setting_is_named(gomr: Gomr, client: Client, job: str) -> None:
     odd = gomr.start("worker", "--scratch-dir", "/proc/nothing/here")
-    assert odd.wait(120) in (3, 5)
+    assert odd.wait(120) == 3
     assert "/proc/nothing/here" in gomr.output_of(odd)
     assert "Traceback" not in gomr.output_of(odd)
     finish(gomr, client, job)
@@ -192,7 +193,7 @@ def full_disk(gomr: Gomr) -> Iterator[Path]:
 def test_a_disk_that_was_full_before__nothing_counts(
     gomr: Gomr, client: Client, job: str, full_disk: Path, which: str
 ) -> None:
-    (full_disk / "file").write_bytes(bytes(40_000))
+    (full_disk / "file").write_bytes(bytes(64 * 1024))
     odd = gomr.worker("--slots", 1, which, full_disk / "gomr")
     assert odd.wait(120) == 5
     said = gomr.output_of(odd)

@@ -142,9 +142,8 @@ def _machine(client: Any) -> Iterator[Finding]:
     found = offers()
     yield Finding("this machine", OK, f"{' '.join(found['pythons'])} on {found['platform']}")
     settings = client.worker_settings()
+    settings.make_folders()
     try:
-        for folder in (settings.cache_dir, settings.scratch_dir):
-            folder.mkdir(parents=True, exist_ok=True)
         check(settings)
     except MachineUnfit as error:
         yield Finding("this machine", FAILURE, str(error))

@@ -53,6 +53,7 @@ class ProcessExecutor(Executor):
         worker: str,
         on_refusal: Callable[[dict[str, str]], None],
     ) -> None:
+        settings.make_folders()
         self._cluster = cluster
         self._plugins = plugins
         self._scratch_folder = ScratchFolder(settings.scratch_dir, worker)

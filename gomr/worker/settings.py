@@ -82,6 +82,15 @@ class WorkerSettings:
         if os.geteuid() != 0:
             raise ConfigurationError("--run-as: only a worker that runs as root can run jobs as another user")
 
+    def make_folders(self) -> None:
+        """Make the folders that are not there. Raises ConfigurationError."""
+        for name, folder in (("cache_dir", self.cache_dir), ("scratch_dir", self.scratch_dir)):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                option = f"--{name.replace('_', '-')}, or GOMR_{name.upper()}"
+                raise ConfigurationError(f"{folder}: {error.strerror}; name another folder with {option}") from error
+
     @property
     def slot_count(self) -> int:
         """The number of slots."""

@@ -95,10 +95,12 @@ class Worker:
         slots = self._threads("slot", self._settings.slot_count, self._work)
         ahead = self._threads("ahead", self._settings.ahead_count, self._work_ahead)
         (watcher,) = self._threads("watch", 1, lambda _: self._watch())
+        started: list[threading.Thread] = []
         try:
             with starting_threads():
                 for thread in (watcher, *slots, *ahead):
                     thread.start()
+                    started.append(thread)
             self._join(slots)
             self._done.set()
             self._claims.end()
@@ -110,7 +112,7 @@ class Worker:
             self._draining.set()
             self._ended.set()
             self._claims.end()
-            self._join([thread for thread in (watcher, *slots, *ahead) if thread.ident is not None])
+            self._join(started)
             self._give_back_not_begun()
             self._membership.leave()
             self._executor.close()
