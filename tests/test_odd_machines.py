@@ -240,7 +240,7 @@ def test_a_task_killed_for_a_small_machine_is_a_loss(gomr: Gomr, client: Client,
         assert client.status(name).state == "done"
 
 
-HOMELESS = ({}, {"HOME": "/"}, {"HOME": ""}, {"HOME": "/root"}, {"HOME": "/nonexistent"})
+HOMELESS: tuple[dict[str, str], ...] = ({}, {"HOME": "/"}, {"HOME": ""}, {"HOME": "/root"}, {"HOME": "/nonexistent"})
 
 
 @pytest.fixture
