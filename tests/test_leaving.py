@@ -70,6 +70,7 @@ def test_a_transfer_that_does_not_stop_is_not_waited_for(
     cluster: Cluster, executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "STOP_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(worker_module, "matches", lambda _requires, _offers: True)
     job = open_job(cluster, executable, 1)
     executor = Stuck()
     settings = WorkerSettings(tmp_path, tmp_path, slots=1, ahead=0, lease_seconds=LEASE_SECONDS)
