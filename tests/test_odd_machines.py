@@ -67,7 +67,8 @@ def test_few_processes(gomr: Gomr, client: Client, job: str, room: int, exec_per
     with few_processes() as group:
         odd = gomr.start("worker", "--slots", SLOTS, *exec_per_task, below=group.below)
         until(lambda: "worker.started" in gomr.output_of(odd))
-        until(lambda: group.count() > 2 * SLOTS)
+        # The main thread, the heartbeat, the watcher, and as many tasks ahead as slots.
+        until(lambda: group.count() >= 3 + 2 * SLOTS)
         group.limit(group.count() + room)
         client.resume(job)
         until(
