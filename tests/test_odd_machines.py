@@ -119,7 +119,10 @@ def test_few_open_files(gomr: Gomr, client: Client, job: str) -> None:
     subprocess.run(["prlimit", f"--pid={odd.pid}", f"--nofile={limit}:{limit}"], check=True)
     client.resume(job)
     until(lambda: says(gomr, "Too many open files")() or client.status(job).state != "running")
-    finish(gomr, client, job)
+    try:
+        finish(gomr, client, job)
+    except AssertionError as error:
+        raise AssertionError(gomr.output_of(odd)) from error
     assert "Traceback" not in gomr.output_of(odd)
 
 

@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from gomr.errors import Denied, StorageError, Unavailable, UnavailableError
+from gomr.errors import CoordinatorError, Denied, Unavailable, UnavailableError
 from gomr.executables import job_path
 from gomr.supervision.supervised import start
+from gomr.worker.fetch import InputError
 from gomr.worker.outcome import TaskFailed
 from gomr.worker.settings import WorkerSettings
 
@@ -72,9 +73,9 @@ def blaming_machine(settings: WorkerSettings) -> Iterator[None]:
         if error.error.get("kind") == "host" or error.error.get("died"):
             check(settings)
         raise
-    except (Denied, Unavailable):
+    except (Denied, Unavailable, InputError, CoordinatorError):
         raise
-    except StorageError:
+    except Exception:  # of a storage, a plugin, an import: what this machine lacks may be behind it
         check(settings)
         raise
 
