@@ -1,6 +1,7 @@
 """The client: all that the command line does, for programs (`gomr.Client`)."""
 
 import getpass
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from gomr import results
 from gomr.config import Config
 from gomr.content import wants_text
 from gomr.errors import UsageError, WaitTimeout
-from gomr.executables import Asked, asked, digest_of, file_identity
+from gomr.executables import Asked, asked, digest_of, ensure_temporary_folder, file_identity
 from gomr.inputs import Inputs
 from gomr.job.version import VERSION
 from gomr.joblogs import LogText, follow_logs, parse_task, read_logs
@@ -104,10 +105,12 @@ class Client:
         """Build a job file into an executable (see `gomr.build.build`)."""
         from gomr.build import build  # what it imports takes longer than to submit an executable
 
+        cache_dir = self.config.path("cache_dir", executes=True)
+        ensure_temporary_folder(cache_dir)
         return build(
             Path(job_file),
             Path(output) if output else None,
-            cache_dir=self.config.path("cache_dir"),
+            cache_dir=cache_dir,
             requirements=Path(requirements) if requirements else None,
             include=tuple(map(Path, include)),
             pure=pure,
@@ -136,6 +139,7 @@ class Client:
         With an `inquiry`, the executable has been asked already; with `settings`, a worker with them is about to run
         the job in this process, and what it needs is started meanwhile.
         """
+        ensure_temporary_folder(self.config.path("cache_dir"))
         with tempfile.TemporaryDirectory(prefix="gomr-submit-") as folder:
             executable = Path(job)
             if executable.suffix == ".py":
@@ -301,7 +305,11 @@ class Client:
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:
         """Return the settings of a worker, with this configuration's folders."""
-        folders = {name: self.config.path(name) for name in ("cache_dir", "scratch_dir")}
+        folders = {
+            "cache_dir": self.config.path("cache_dir", executes=True),
+            "scratch_dir": self.config.path("scratch_dir"),
+        }
+        ensure_temporary_folder(folders["cache_dir"])
         return WorkerSettings(**{**folders, **changes})
 
     def close(self) -> None:
@@ -375,6 +383,7 @@ class Client:
             priority=options.priority,
             backups=options.backups,
             max_skipped=options.max_skipped,
+            losses_max=options.losses_max,
             name=name,
             executable=digest,
             describe=dict(facts),
@@ -388,7 +397,15 @@ class Client:
             output_format=options.output_format,
             split_bytes=split_bytes,
             created_seconds=time.time(),
-            submitter=getpass.getuser(),
+            submitter=_user_name(),
             version=VERSION,
             ranges=[start.hex() for start in ranges],
         )
+
+
+def _user_name() -> str:
+    """Return who submits: a container's user may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"

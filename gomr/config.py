@@ -59,6 +59,10 @@ SETTINGS = (
 )
 
 
+HOMELY = frozenset({"storage", "coordinator", "cache_dir", "scratch_dir"})
+"""Settings whose defaults lie below the user's home."""
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A setting's value (None where it has none), and its origin in words."""
@@ -78,10 +82,10 @@ class Config:
     ) -> None:
         self._flags = flags or {}
         self._environment = os.environ if environment is None else environment
-        files = [
-            (folder or Path.cwd()) / PROJECT_FILE,
-            self._user_folder("XDG_CONFIG_HOME", ".config") / "config.toml",
-        ]
+        self._homeless = ""  # why there are no defaults below the user's home
+        files = [(folder or Path.cwd()) / PROJECT_FILE]
+        if (own := self._user_folder("XDG_CONFIG_HOME", ".config")) is not None:
+            files.append(own / "config.toml")
         self._files = [(path, _read(path)) for path in [*files, MACHINE_FILE]]
         self._defaults = self._make_defaults()
 
@@ -90,14 +94,33 @@ class Config:
         return self.lookup(name).value
 
     def text(self, name: str) -> str:
-        """Return the value of a setting that has a default."""
+        """Return the value of a setting that has a default. Raises ConfigurationError where it needs a missing home."""
         value = self.get(name)
-        assert value is not None, name
+        if value is None:
+            raise ConfigurationError(f"{name} has no default here, for {self._homeless}; {_hint(name)}")
         return value
 
-    def path(self, name: str) -> Path:
-        """Return the value of a setting as an absolute path."""
-        return Path(self.text(name)).expanduser().absolute()
+    def path(self, name: str, *, executes: bool = False) -> Path:
+        """Return the value of a setting as an absolute path of a folder.
+
+        Raises ConfigurationError for a folder that this user cannot write to, or, with `executes`, from which no
+        program can be started.
+        """
+        value = self.lookup(name)
+        text = self.text(name)
+        try:
+            path = Path(text).expanduser().absolute()
+        except RuntimeError:
+            raise ConfigurationError(f"{text} ({value.origin}): this user has no home folder; {_hint(name)}") from None
+        place = _standing(path)
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"{path} ({value.origin}): user {os.getuid()} may not write there; {_hint(name)}")
+        if executes and os.statvfs(place).f_flag & os.ST_NOEXEC:
+            raise ConfigurationError(
+                f"{path} ({value.origin}): no program can be started there, for its file system is mounted noexec; "
+                f"{_hint(name)}"
+            )
+        return path
 
     def items(self, name: str) -> list[str] | None:
         """Return a comma separated setting as a list; None where it is unset."""
@@ -118,7 +141,12 @@ class Config:
         for path, values in self._files:
             if name in values:
                 return Value(values[name], str(path))
-        return Value(self._defaults.get(name), "default")
+        default = self._defaults.get(name)
+        if name == "scratch_dir" and default is None and (cache := self.lookup("cache_dir")).value:
+            return Value(f"{cache.value}/scratch", f"default, below cache_dir ({cache.origin})")
+        if name in HOMELY and default is None:
+            return Value(None, f"no default, for {self._homeless}")
+        return Value(default, "default")
 
     def shown(self) -> list[tuple[Setting, Value]]:
         """Return every setting with its value, secrets masked."""
@@ -132,20 +160,52 @@ class Config:
         ]
 
     def _make_defaults(self) -> dict[str, str]:
-        data = self._user_folder("XDG_DATA_HOME", ".local/share")
-        cache = self._user_folder("XDG_CACHE_HOME", ".cache")
-        return {
-            "storage": f"file://{data}/storage",
-            "coordinator": f"sqlite://{data}/coordinator.db",
-            "logs": "console",
-            "log_level": "info",
-            "cache_dir": str(cache),
-            "scratch_dir": str(cache / "scratch"),
-        }
+        defaults = {"logs": "console", "log_level": "info"}
+        if (data := self._own_folder("XDG_DATA_HOME", ".local/share")) is not None:
+            defaults |= {"storage": f"file://{data}/storage", "coordinator": f"sqlite://{data}/coordinator.db"}
+        if (cache := self._own_folder("XDG_CACHE_HOME", ".cache")) is not None:
+            defaults |= {"cache_dir": str(cache), "scratch_dir": str(cache / "scratch")}
+        return defaults
 
-    def _user_folder(self, variable: str, fallback: str) -> Path:
+    def _own_folder(self, variable: str, fallback: str) -> Path | None:
+        """Return a folder of the user's own, where they may write; None, and note why, where there is none."""
+        folder = self._user_folder(variable, fallback)
+        if folder is None:
+            self._homeless = f"user {os.getuid()} has no home folder"
+        elif not os.access(_standing(folder), os.W_OK | os.X_OK):
+            self._homeless = f"user {os.getuid()} may not write to {folder}"
+        else:
+            return folder
+        return None
+
+    def _user_folder(self, variable: str, fallback: str) -> Path | None:
         root = self._environment.get(variable)
-        return (Path(root) if root else Path.home() / fallback) / "gomr"
+        home = self._environment.get("HOME") or _passwd_home()
+        if not (root or home):
+            return None
+        return (Path(root) if root else Path(home) / fallback) / "gomr"
+
+
+def _hint(name: str) -> str:
+    """Return what a user can do about a setting."""
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    kind = "URL" if setting.is_url else "folder"
+    return f"give a {kind} with {setting.variable}, or with {name} in {PROJECT_FILE}"
+
+
+def _standing(path: Path) -> Path:
+    """Return the path itself, or the nearest folder above it that is there."""
+    return next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110 - denied is no error
+
+
+def _passwd_home() -> str:
+    """Return the home folder that the system has for this user, or ""."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
 
 
 def _masked(name: str, text: str) -> str:

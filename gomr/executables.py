@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,10 @@ READ_BYTES = 1024 * 1024
 HASH_SEED_MAX = 2**32 - 1  # of PYTHONHASHSEED; 0 would mean no seed
 DIGESTS_MAX = 16  # remembered: of an executable at hand and its copy in the cache, for a few at a time
 HUGE_PAGES = "glibc.malloc.hugetlb=1"  # a task touches all of its memory once, page by page: measured 5 to 8 % faster
+
+
+KILLED = 128 + signal.SIGKILL  # a supervisor's exit status
+NOEXEC = "it lies on a file system that is mounted noexec, from which no program can be started"
 
 
 class ExecutableRefused(UsageError):
@@ -72,28 +77,45 @@ def environment(pex_root: Path, home: Path, digest: str = "") -> dict[str, str]:
     }
 
 
+def is_noexec(path: Path) -> bool:
+    """Say whether a file or folder lies on a file system from which no program can be started."""
+    return bool(os.statvfs(path).f_flag & os.ST_NOEXEC)
+
+
 def job_path() -> str:
     """Return the PATH of a job's process: this interpreter's folders, then the system's."""
     folders = [str(Path(sys.executable).parent), str(Path(sys.base_prefix) / "bin")]
     return os.pathsep.join(dict.fromkeys([*folders, "/usr/local/bin", "/usr/bin", "/bin"]))
 
 
-def describe(path: Path, variables: Mapping[str, str], user: str = "") -> dict[str, Any]:
+def describe(path: Path, variables: Mapping[str, str], user: str = "", within: Path | None = None) -> dict[str, Any]:
     """Run `path describe`, as `user` where one is given, and return what it says of itself.
 
-    Raises ExecutableRefused where it does not keep the contract, DefinitionRefused where its job file is no job.
+    Its files are made `within` a folder, or where temporary files are made. Raises ExecutableRefused where it does not
+    keep the contract, DefinitionRefused where its job file is no job, OSError where no process can be started.
     """
-    with Inquiry(path, variables, user) as inquiry:
+    with Inquiry(path, variables, user, within) as inquiry:
         return inquiry.answer()
 
 
 @contextlib.contextmanager
 def asked(path: Path, cache_dir: Path) -> Iterator["Inquiry"]:
     """Ask an executable what it is, as who submits it does; the block runs meanwhile."""
+    ensure_temporary_folder(cache_dir)
     with tempfile.TemporaryDirectory(prefix="gomr-submit-") as home:
         variables = environment(cache_dir / "describe-pex", Path(home), digest_of(path))
         with Inquiry(path, variables) as inquiry:
             yield inquiry
+
+
+def ensure_temporary_folder(cache_dir: Path) -> None:
+    """Have temporary files made below the cache where no usual folder takes them: /tmp may be read-only."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        folder = cache_dir / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def file_identity(path: Path) -> tuple[int, int, int]:
@@ -120,17 +142,23 @@ class Inquiry:
     `identity` is that of the file before it was asked.
     """
 
-    def __init__(self, path: Path, variables: Mapping[str, str], user: str = "") -> None:
+    def __init__(self, path: Path, variables: Mapping[str, str], user: str = "", within: Path | None = None) -> None:
         self.identity = file_identity(path)
+        if is_noexec(path):
+            raise ExecutableRefused(f"{path}: {NOEXEC}")
         self._path = path
-        self._folder = tempfile.TemporaryDirectory(prefix="gomr-describe-")
+        self._folder = tempfile.TemporaryDirectory(prefix="gomr-describe-", dir=within)
         folder = Path(self._folder.name)
         self._answer, self._output = folder / "describe.json", folder / "output"
         if user:
             shutil.chown(folder, user)
         command = [str(path.absolute()), "describe", str(self._answer)]
-        with self._output.open("wb") as output:
-            self._supervised = start(command, output=output, environment=variables, folder=folder, user=user)
+        try:
+            with self._output.open("wb") as output:
+                self._supervised = start(command, output=output, environment=variables, folder=folder, user=user)
+        except BaseException:
+            self._folder.cleanup()
+            raise
 
     def __enter__(self) -> Self:
         """Return the inquiry itself."""
@@ -168,7 +196,8 @@ class Inquiry:
             text = file.read().decode("utf-8", "replace").strip()
         if status == EXIT_NO_START:
             raise ExecutableRefused(f"{self._path}: cannot be executed: {text}")
-        return text
+        self._supervised.check_started()
+        return f"{text}\nkilled by SIGKILL (is there too little memory?)".strip() if status == KILLED else text
 
 
 def check_facts(path: Path, facts: Mapping[str, Any]) -> None:

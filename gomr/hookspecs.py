@@ -109,6 +109,8 @@ def gomr_log_sinks() -> Iterable[Backend[LogSink]]:
 def gomr_run_task(launch: Launch) -> int | None:
     """Run one task to its end; return its exit status (negative for a signal), or None for "not mine".
 
+    Raise OSError where this machine could not start it: then the task is given back, and counts nowhere.
+
     >>> @hookimpl
     ... def gomr_run_task(launch):
     ...     if launch.identity["job"].startswith("gpu-"):

@@ -21,6 +21,7 @@ ENDED = (DONE, FAILED, CANCELLED)
 OPEN, CLOSED, STOPPED = "open", "closed", "stopped"
 ATTEMPT_RUNS, ATTEMPT_WAITS = "run", "wait"
 SPOOLED = "spooled://"  # the URL of what a submit has read from a pipe, until it is copied into the storage
+LOSSES_MAX = 5  # a task that ends five workers or machines is the task's fault (bigslice: maxConsecutiveLost)
 STORED = "stored://"  # the URL of an input that was copied into the cluster's storage at submit
 MAP_STAGE, REDUCE_STAGE = "1-map", "1-reduce"  # of step 1; a job of several steps will have 2-map and so on
 
@@ -85,6 +86,7 @@ class JobHead(Record):
     priority: int = 5
     backups: bool = True
     max_skipped: int = 0
+    losses_max: int = LOSSES_MAX
     input_bytes: int = 0
     format: int = RECORD_FORMAT
 
@@ -176,8 +178,8 @@ class DoneRecord(Record):
 class WorkerRecord(Record):
     """A live worker: where it runs, what it offers, what it refused to run and why.
 
-    `done` and `failed` count its attempts, as of `beat_seconds`: the record is written when something else in it
-    changes, and once a minute.
+    `unfit` says why it rests, or leaves a job to others. `done` and `failed` count its attempts, as of `beat_seconds`:
+    the record is written when something else in it changes, and once a minute.
     """
 
     host: str
@@ -189,6 +191,7 @@ class WorkerRecord(Record):
     running: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     draining: bool = False
+    unfit: str = ""
     memory_bytes: int = 0  # of the machine
     plugins: list[str] = field(default_factory=list)
     done: int = 0
@@ -244,6 +247,7 @@ class JobRecord(Record):
     priority: int = 5
     backups: bool = True
     max_skipped: int = 0
+    losses_max: int = LOSSES_MAX
     ranges: list[str] = field(default_factory=list)
     format: int = RECORD_FORMAT
 

@@ -8,6 +8,7 @@ from typing import Any
 from gomr.errors import UsageError
 from gomr.job.definition import PARTITIONS_MAX
 from gomr.job.outputs import OUTPUT_FORMATS
+from gomr.model import LOSSES_MAX
 from gomr.scheduling.attempts import ATTEMPTS_MAX
 from gomr.scheduling.keys import PRIORITY_MAX
 
@@ -37,6 +38,7 @@ class JobOptions:
     backups: bool = True
     max_skipped: int = 0
     spool_bytes_max: int = SPOOL_BYTES_MAX
+    losses_max: int = LOSSES_MAX
 
     def __post_init__(self) -> None:
         """Raise UsageError for what no job can have."""
@@ -50,6 +52,8 @@ class JobOptions:
             raise UsageError(f"--task-timeout {self.task_seconds:g}: a task needs some time")
         if not 1 <= self.attempts_max <= ATTEMPTS_LIMIT:
             raise UsageError(f"--max-attempts {self.attempts_max}: a task has 1 to {ATTEMPTS_LIMIT}")
+        if not 1 <= self.losses_max <= ATTEMPTS_LIMIT:
+            raise UsageError(f"--max-losses {self.losses_max}: a task has 1 to {ATTEMPTS_LIMIT}")
         if self.max_skipped < 0:
             raise UsageError(f"--max-skipped {self.max_skipped}: it is 0 (none) or more")
         if not 0 <= self.priority <= PRIORITY_MAX:

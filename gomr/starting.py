@@ -31,7 +31,7 @@ def check_starts(path: Path, digest: str, cache_dir: Path, variables: Mapping[st
     with contextlib.suppress(OSError):
         if 0 <= time.time() - proof.stat().st_mtime < KEPT_SECONDS and _state(root) in proof.read_text().split():
             return
-    facts = describe(path, variables, user)
+    facts = describe(path, variables, user, path.parent)
     with contextlib.suppress(OSError):  # a full disk: it is asked again next time
         _keep(proof, f"{_state(root)} {SERVES if facts.get('serve') else ''}")
 

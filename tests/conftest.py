@@ -95,12 +95,14 @@ class Gomr:
             assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def start(self, *arguments: object, command: Sequence[str] = ("-m", "gomr.cli")) -> subprocess.Popen[bytes]:
-        """Start a command that goes on; it is killed at the end of the test."""
+    def start(
+        self, *arguments: object, command: Sequence[str] = ("-m", "gomr.cli"), below: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start a command that goes on, `below` a command that makes the machine odd; the test's end kills it."""
         log = self.folder / f"process-{len(self._started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *command, *map(str, arguments)],
+                [*below, sys.executable, *command, *map(str, arguments)],
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -110,9 +112,9 @@ class Gomr:
         self._started.append(process)
         return process
 
-    def worker(self, *arguments: object) -> subprocess.Popen[bytes]:
-        """Start a worker with the tests' lease."""
-        return self.start("worker", "--lease-seconds", LEASE_SECONDS, *arguments)
+    def worker(self, *arguments: object, below: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a worker with the tests' lease, `below` what `start` takes."""
+        return self.start("worker", "--lease-seconds", LEASE_SECONDS, *arguments, below=below)
 
     def output_of(self, process: subprocess.Popen[bytes]) -> str:
         """Return what a started command has printed so far."""

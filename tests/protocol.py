@@ -15,7 +15,7 @@ from gomr.scheduling.submit import new_job_id, submit
 LEASE = 600.0
 
 
-def new_record(executable: Path, tasks: int, job: str = "", attempts_max: int = 4) -> JobRecord:
+def new_record(executable: Path, tasks: int, job: str = "", attempts_max: int = 4, losses_max: int = 5) -> JobRecord:
     return JobRecord(
         job=job or new_job_id("test"),
         name="test",
@@ -28,6 +28,7 @@ def new_record(executable: Path, tasks: int, job: str = "", attempts_max: int = 
         memory_bytes=1,
         task_seconds=1.0,
         attempts_max=attempts_max,
+        losses_max=losses_max,
         output_format="",
         split_bytes=1,
         created_seconds=time.time(),

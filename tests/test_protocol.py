@@ -14,7 +14,7 @@ from gomr.backends import Answer, Compare, Coordinator, Operation, Put, Range
 from gomr.builtin.file import FileStorage
 from gomr.builtin.sqlite import SqliteCoordinator
 from gomr.errors import ConfigurationError, NotFoundError, Unknown, UsageError
-from gomr.model import DONE, FAILED, REDUCE_STAGE, RUNNING, JobHead
+from gomr.model import DONE, FAILED, LOSSES_MAX, REDUCE_STAGE, RUNNING, JobHead
 from gomr.scheduling import attempts, control, gc, keys, status
 from gomr.scheduling.cluster import Cluster
 from gomr.scheduling.stages import finished_tasks
@@ -233,10 +233,10 @@ def test_losses_of_machines_do_not_count_as_failures_but_have_a_limit(
     monkeypatch.setattr(attempts, "RETRY_SECONDS_FIRST", 0.0)
     job = open_job(cluster, executable, 1, attempts_max=1)
     claims = new_worker(cluster, "w1")
-    for loss in range(attempts.LOSSES_MAX):
+    for loss in range(LOSSES_MAX):
         claim = claims.claim()
         assert claim
-        assert attempts.fail(cluster, claim, {"kind": "host", "message": "disk"}) == (loss == attempts.LOSSES_MAX - 1)
+        assert attempts.fail(cluster, claim, {"kind": "host", "message": "disk"}) == (loss == LOSSES_MAX - 1)
         claims.release(claim)
     assert cluster.head(job)[0].state == FAILED
 

@@ -29,8 +29,10 @@ def command(
     """
     from gomr.build import build
     from gomr.config import Config
+    from gomr.executables import ensure_temporary_folder
 
-    cache_dir = Config().path("cache_dir")
+    cache_dir = Config().path("cache_dir", executes=True)
+    ensure_temporary_folder(cache_dir)
     built = build(job_file, output, cache_dir=cache_dir, requirements=requirement, include=include, pure=pure)
     if built.cached:
         click.echo("unchanged since an earlier build", err=True)

@@ -49,6 +49,9 @@ def job_options(function: F) -> F:
         click.option("--idempotency-key", metavar="K", default="", help="A second submit with it finds the first job."),
         click.option("--format", "output_format", type=click.Choice(["text", "json"]), help="Lines of the result."),
         click.option("--max-attempts", type=int, metavar="N", help="Tries of a task before the job fails [4]."),
+        click.option(
+            "--max-losses", type=int, metavar="N", help="Machines that a task may lose before the job fails [5]."
+        ),
         click.option("--task-timeout", type=float, metavar="SECONDS", help="Time of one task [3600]."),
         click.option("--memory", type=parse_size, metavar="SIZE", help="What a task collects and sorts in [512MiB]."),
         click.option("--name", metavar="X", default="", help="Start of the job id [the job file's name]."),
@@ -99,6 +102,7 @@ def make_job_options(options: dict[str, Any]) -> Any:
         "memory_bytes": options["memory"],
         "task_seconds": options["task_timeout"],
         "attempts_max": options["max_attempts"],
+        "losses_max": options["max_losses"],
         "output_format": options["output_format"],
         "idempotency_key": options["idempotency_key"],
         "priority": options["priority"],

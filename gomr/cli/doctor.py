@@ -13,6 +13,7 @@ from gomr.errors import CoordinatorError, GomrError, StorageError, UnavailableEr
 from gomr.job.version import VERSION
 from gomr.urls import parse
 
+MIB = 1024 * 1024
 CLOCK_SECONDS = 5.0  # what NTP keeps easily; S3 refuses requests from 15 minutes on
 
 EPILOG = """\b
@@ -133,9 +134,19 @@ def _plugins(client: Any) -> Iterator[Finding]:
     yield Finding("plugins", OK, f"gomr {VERSION}; {', '.join(loaded) or 'built-in plugins alone'}")
 
 
-def _machine(_client: Any) -> Iterator[Finding]:
-    """Say what executables this machine can run."""
+def _machine(client: Any) -> Iterator[Finding]:
+    """Say what executables this machine can run, and try what every task needs: its folders, a process, a thread."""
     from gomr.executables import offers
+    from gomr.worker.machine import MachineUnfit, check
 
     found = offers()
     yield Finding("this machine", OK, f"{' '.join(found['pythons'])} on {found['platform']}")
+    settings = client.worker_settings()
+    settings.make_folders()
+    try:
+        check(settings)
+    except MachineUnfit as error:
+        yield Finding("this machine", FAILURE, str(error))
+        return
+    memory = f"{settings.slot_count} slots, each with {settings.task_memory_bytes // MIB} MiB of memory"
+    yield Finding("this machine", OK, f"a worker would have {memory}; its folders, processes and threads work")

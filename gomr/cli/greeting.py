@@ -21,7 +21,9 @@ def served_early(job: str) -> Iterator[Asked | None]:
     """Ask like `asked_early`; where the executable is known here, the fork server answers that its tasks will need."""
     path, config = executable_named(job), Config()
     if path is not None:
-        settings = WorkerSettings(cache_dir=config.path("cache_dir"), scratch_dir=config.path("scratch_dir"))
+        settings = WorkerSettings(
+            cache_dir=config.path("cache_dir", executes=True), scratch_dir=config.path("scratch_dir")
+        )
         identity = file_identity(path)
         program = known_server(settings, digest_of(path))
         if program is not None:

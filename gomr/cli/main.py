@@ -21,6 +21,7 @@ COMMANDS = [
     *("plugins", "doctor", "config", "dev", "completion"),
 ]
 EXIT_UNAVAILABLE = 5
+NO_THREAD = "can't start new thread"  # all that Python says of it
 EXIT_INTERRUPTED = 130
 STATUSES = """\b
 Exit status: 0 done; 1 the job failed; 2 wrong use; 3 configuration or plugin; 4 not found;
@@ -85,5 +86,10 @@ def run() -> int:
         return ConfigurationError.exit_status
     except (StorageError, CoordinatorError, OSError) as error:
         click.echo(f"gomr: {error}", err=True)
+        return EXIT_UNAVAILABLE
+    except RuntimeError as error:
+        if str(error) != NO_THREAD:
+            raise
+        click.echo("gomr: this machine lets gomr start no thread: raise the limit of processes (ulimit -u)", err=True)
         return EXIT_UNAVAILABLE
     return result if isinstance(result, int) else 0

@@ -54,11 +54,18 @@ def _delete_intermediate(client: Any, job: str) -> None:
         log.warning("intermediate.kept", job=job, error=str(error), next="gomr gc deletes it")
 
 
+def _run(worker: Any) -> None:
+    try:
+        worker.run()
+    except (GomrError, StorageError, CoordinatorError, OSError) as error:
+        click.echo(f"gomr: {error}", err=True)
+
+
 @contextmanager
 def _working(client: Any, job: str, settings: Any) -> Iterator[None]:
     """Work on the job until it ends, showing how far it is; the block runs while the worker leaves."""
     worker = client.worker(settings)
-    thread = threading.Thread(target=worker.run, name="worker")
+    thread = threading.Thread(target=_run, args=(worker,), name="worker")
     was_alive = True
 
     def check(status: JobStatus) -> None:

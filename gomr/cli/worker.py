@@ -26,7 +26,9 @@ SIGTERM or Ctrl-C: finish the tasks in hand, or give them back after --drain-sec
 @click.option("--once", is_flag=True, help="Leave when there is nothing left to do.")
 @click.option("--exec-per-task", is_flag=True, help="Execute each task anew, instead of forking it from a server.")
 @click.option("--lease-seconds", type=float, help="Silence after which others take over [15].")
-@click.option("--drain-seconds", type=float, help="For tasks in hand after SIGTERM [30].")
+@click.option(
+    "--drain-seconds", type=float, help="For tasks in hand after SIGTERM [20, for Kubernetes kills after 30]."
+)
 @click.option("--memory-limit", type=parse_size, help="A task that holds more is killed [80% of the machine / slots].")
 @click.option("--open-files", type=int, help="Open files of a task [1024].")
 @click.option("--output-limit", type=parse_size, help="The largest file a task may write [64GiB].")

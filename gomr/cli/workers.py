@@ -37,5 +37,7 @@ def command(
     ]
     print_table(("worker", "host", "slots", "version", "running"), rows)
     for name, record in workers.items():
+        if record.unfit:
+            click.echo(f"{name} {record.unfit}", err=True)
         for digest, reason in record.refused.items():
             click.echo(f"{name} refused {digest[:12]}: {reason}", err=True)

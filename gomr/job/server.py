@@ -1,8 +1,8 @@
 """The fork server: imports the job once, then forks a fresh process for each task.
 
 It speaks JSON lines over the socket it is given (DESIGN.md, "The job contract"): in `{"run": ID, "task": FILE}` and
-`{"kill": ID}`, out `{"ready": true, "describe": FACTS}`, `{"started": ID, "pid": PID}` and `{"ended": ID, "status":
-STATUS}`. At the end of the socket it kills what runs and leaves.
+`{"kill": ID}`, out `{"ready": true, "describe": FACTS}`, `{"started": ID, "pid": PID}` or `{"failed": ID, "reason":
+TEXT}`, and `{"ended": ID, "status": STATUS}`. At the end of the socket it kills what runs and leaves.
 """
 
 import contextlib
@@ -80,7 +80,11 @@ class ForkServer:
 
     def _start(self, task_id: int, path: Path) -> None:
         server = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes, or no memory: the tasks that run go on
+            self._send({"failed": task_id, "reason": str(error)})
+            return
         if pid == 0:
             self._be_task(path, server)
         self._running[pid] = task_id

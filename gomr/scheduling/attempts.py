@@ -25,7 +25,6 @@ from gomr.scheduling.skipping import skip
 from gomr.scheduling.stages import chunk_facts, fold
 
 ATTEMPTS_MAX = 4  # of failures by the job's own doing; Spark's spark.task.maxFailures has the same default
-LOSSES_MAX = 5  # a task that ends five workers or machines is the task's fault (bigslice: maxConsecutiveLost)
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 1.0, 100.0  # doubled each time, full jitter (Temporal's defaults)
 POSTPONED_SECONDS = 5.0  # after half a minute of patience with a storage that does not answer
 DEAD_LETTER_ERRORS = 3  # the last ones, over all reruns: of at most 4 KB each
@@ -105,7 +104,8 @@ def fail(cluster: Cluster, claim: Claim, error: dict[str, Any], *, final: bool =
     }
     if not final and skip(cluster, claim, error):
         return False
-    if final or error.get("final") or failures >= claim.at.head.attempts_max or losses >= LOSSES_MAX:
+    spent = failures >= claim.at.head.attempts_max or losses >= claim.at.head.losses_max
+    if final or error.get("final") or spent:
         entries = history.with_attempt(record, history.FAILED, error)
         last = replace(record, failures=failures, losses=losses, history=entries)
         return _fail_job(cluster, claim, last, error)
@@ -150,9 +150,9 @@ def give_back(cluster: Cluster, claim: Claim) -> None:
     _leave(cluster, claim, replace(record, state=ATTEMPT_WAITS, delay_seconds=0.0, not_before_seconds=0.0))
 
 
-def too_many_losses(record: TaskRecord) -> bool:
+def too_many_losses(claim: Claim) -> bool:
     """Say whether a task has ended so many workers that it is not to be tried again."""
-    return record.losses >= LOSSES_MAX
+    return claim.record.losses >= claim.at.head.losses_max
 
 
 def _leave(cluster: Cluster, claim: Claim, waiting: TaskRecord) -> None:

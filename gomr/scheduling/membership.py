@@ -53,7 +53,11 @@ class Membership:
     def join(self) -> None:
         """Register, then beat until `leave`; `on_beat` runs at each heartbeat."""
         self._cluster.retried(self._register)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no more threads on this machine: nobody shall wait for our lease
+            self._cluster.coordinator.revoke_lease(self._lease)
+            raise
 
     def update(self, change: Callable[[WorkerRecord], WorkerRecord], *, now: bool = False) -> None:
         """Change the record that others see: with the next heartbeat, or `now`."""

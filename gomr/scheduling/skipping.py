@@ -29,6 +29,7 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
         return False
     if place in record.skip:
         return False  # the executable does not skip
+    was_lost = record.error.get("kind") == "host"  # a process that was killed, while it was at this record
     key = keys.skips(claim.at.job)
     while True:
         items = cluster.read(Range(key))[0].items
@@ -38,7 +39,8 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
         waiting = replace(
             record,
             state=ATTEMPT_WAITS,
-            failures=max(0, record.failures - failed_before),
+            failures=max(0, record.failures - (failed_before and not was_lost)),
+            losses=max(0, record.losses - (failed_before and was_lost)),
             skip=[*record.skip, place],
             delay_seconds=0.0,
             not_before_seconds=0.0,
@@ -63,6 +65,6 @@ def skip(cluster: Cluster, claim: Claim, error: dict[str, Any]) -> bool:
 def _place(error: dict[str, Any]) -> list[Any] | None:
     """Return which record an error is about, as [source, number]; None for none."""
     number = error.get("record_number")
-    if error.get("kind") != "job" or not isinstance(number, int) or number < 1:
+    if (error.get("kind") != "job" and not error.get("died")) or not isinstance(number, int) or number < 1:
         return None
     return [str(error.get("source", "")), number]

@@ -201,8 +201,9 @@ def hindrances(head: JobHead, alive: Mapping[str, WorkerRecord]) -> list[str]:
         return ["no worker is alive; start one: gomr worker"]
     if not any(matches(head.requires, worker.offers) for worker in alive.values()):
         return [f"no worker offers {required(head.requires)}"]
+    unfit = [f"worker {name} {worker.unfit}" for name, worker in alive.items() if worker.unfit]
     refusals = {worker.refused[head.executable] for worker in alive.values() if head.executable in worker.refused}
-    return [f"refused by a worker: {reason}" for reason in sorted(refusals)]
+    return [*(f"refused by a worker: {reason}" for reason in sorted(refusals)), *sorted(unfit)]
 
 
 def _in_flight(stage: str, index: int, record: TaskRecord) -> TaskStatus:

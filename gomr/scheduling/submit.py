@@ -90,6 +90,7 @@ def _head(record: JobRecord, record_digest: str) -> JobHead:
         priority=record.priority,
         backups=record.backups,
         max_skipped=record.max_skipped,
+        losses_max=record.losses_max,
         input_bytes=sum(item["size"] for item in record.inputs),
     )
 

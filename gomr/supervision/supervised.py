@@ -1,5 +1,6 @@
 """Starts a command under the supervisor, from the worker's side."""
 
+import errno
 import os
 import select
 import subprocess
@@ -8,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from gomr.supervision.supervisor import STARTING
 
 # Isolated and without site: nothing that a user's environment could change, and 15 ms less to start.
 _BOOT = """\
@@ -19,6 +22,7 @@ os._exit(main())
 _PACKAGE_PARENT = str(Path(__file__).parents[2])
 OPEN_FILES = 1024  # the usual soft limit; a merge needs 64
 FILE_BYTES = 64 * 1024**3  # the largest file a job may write: its output, a run, its log
+REPORT_BYTES_MAX = 4096
 KILL_SECONDS_MAX = 10.0  # for a supervisor to kill what is below it; only a process stuck in the kernel takes longer
 
 
@@ -28,6 +32,20 @@ class Supervised:
 
     process: subprocess.Popen[bytes]
     control: int
+    report: int
+
+    def check_started(self) -> None:
+        """Raise OSError where the command was never started, once the supervisor has ended.
+
+        The supervisor says why, and no job can speak in its place.
+        """
+        said = os.read(self.report, REPORT_BYTES_MAX) if self.report >= 0 else STARTING  # we have ended it
+        if said == STARTING:
+            return
+        if not said:
+            raise ChildProcessError(errno.ECHILD, f"a supervisor did not start: {_ending(self.process.returncode)}")
+        number, _, text = said.removeprefix(STARTING).decode("utf-8", "replace").partition(" ")
+        raise OSError(int(number), text)
 
     def wait(self, seconds: float) -> int:
         """Return the exit status as soon as there is one. Raises subprocess.TimeoutExpired after `seconds`.
@@ -60,7 +78,8 @@ class Supervised:
         """Let go of a command that has ended."""
         if self.control >= 0:
             os.close(self.control)
-            self.control = -1
+            os.close(self.report)
+            self.control = self.report = -1
 
 
 def start(
@@ -76,8 +95,13 @@ def start(
 ) -> Supervised:
     """Start `command` in `folder`, as `user` where one is given; standard output and error go to `output`."""
     read_end, write_end = os.pipe()
-    os.set_inheritable(read_end, True)
-    arguments = [str(read_end), str(open_files), str(file_bytes), *command]
+    try:
+        report, reporting = os.pipe()
+    except OSError:
+        os.close(read_end)
+        os.close(write_end)
+        raise
+    arguments = [str(read_end), str(reporting), str(open_files), str(file_bytes), *command]
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_PARENT, *arguments],
@@ -86,16 +110,22 @@ def start(
             stderr=output,
             env=dict(environment),
             cwd=folder,
-            pass_fds=[read_end, *pass_fds],
+            pass_fds=[read_end, reporting, *pass_fds],
             start_new_session=True,  # Ctrl-C at a terminal is for the worker alone
             **_user_options(user),
         )
     except BaseException:
         os.close(write_end)
+        os.close(report)
         raise
     finally:
         os.close(read_end)
-    return Supervised(process, write_end)
+        os.close(reporting)
+    return Supervised(process, write_end, report)
+
+
+def _ending(status: int) -> str:
+    return f"it was killed by signal {-status}" if status < 0 else f"it ended with status {status}"
 
 
 def _user_options(name: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from gomr.scheduling.claims import Bid, Claim
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.executor import Executor, Running
 from gomr.worker.fetch import InputError
+from gomr.worker.losses import Losses
+from gomr.worker.machine import MachineUnfit
 from gomr.worker.outcome import TaskFailed
 
 
@@ -21,8 +23,8 @@ class Next(Enum):
     """What a slot is to do after an attempt."""
 
     GO_ON = "go on"
-    REST = "rest"  # the cluster's storage denies this machine what it needs: others may have better luck meanwhile
-    LEAVE = "leave"  # this machine is not fit to run tasks: its disk is full
+    REST = "rest"  # this machine cannot run tasks now, or the storage denies it something: others may have better luck
+    LEAVE = "leave"  # this machine cannot run tasks, and that does not mend itself: its disk is full
 
 
 class AttemptRunner:
@@ -33,12 +35,16 @@ class AttemptRunner:
         self._executor = executor
         self._next_bid = next_bid
         self.done, self.failed = 0, 0  # attempts so far, for those who look: not exact
+        self.losses = Losses()
 
     def run(self, running: Running) -> Next:
         """Run the attempt to its end; return what to do after it."""
         claim = running.claim
-        if attempts.too_many_losses(claim.record):
-            message = f"{claim.record.losses} workers died or lost touch while they ran this task"
+        if attempts.too_many_losses(claim):
+            message = (
+                f"{claim.record.losses} workers died, lost touch or had no memory left while they ran this task; "
+                "--max-losses allows more"
+            )
             attempts.fail(self._cluster, claim, {"kind": "lost", "message": message}, final=True)
             return Next.GO_ON
         try:
@@ -56,6 +62,11 @@ class AttemptRunner:
         claim = running.claim
         try:
             self._attempt(running)
+        except MachineUnfit as error:
+            running.unfit = error.reason
+            attempts.give_back(self._cluster, claim)
+            log.error("task.given_back", error=str(error), next="leaving" if error.leaves else "resting")
+            return Next.LEAVE if error.leaves else Next.REST
         except ExecutableRefused as error:
             self._executor.refuse(claim.at.head.executable, str(error))
             attempts.give_back(self._cluster, claim)
@@ -73,10 +84,12 @@ class AttemptRunner:
                 attempts.postpone(self._cluster, claim, str(error))
                 log.warning("task.postponed", error=str(error))
                 return Next.GO_ON
+            running.unfit = str(error)
             self._fail(claim, {"kind": "host", "message": str(error)})
             log.error("task.failed", error=str(error))
             return Next.LEAVE
         except Denied as error:
+            running.unfit = f"the storage denies this machine something: {error}"
             attempts.give_back(self._cluster, claim)
             log.error("task.given_back", error=str(error), next="resting; mend this machine's access to the storage")
             return Next.REST
@@ -86,6 +99,7 @@ class AttemptRunner:
         except OSError as error:
             if error.errno not in HOST_ERRNOS:
                 raise
+            running.unfit = str(error)
             message = f"this machine cannot run tasks: {error}"
             self._fail(claim, {"kind": "host", "message": message})
             log.error("task.failed", error=message)
@@ -101,10 +115,13 @@ class AttemptRunner:
             key = keys.attempt_object(claim.at.job, claim.at.stage, claim.index, claim.record.nonce)
             self._cluster.storage.delete([key])
         self.done += ended.counted
+        self.losses.forget(claim.at.job)
         log.info("task.done" if ended.counted else "task.superseded", seconds=round(time.monotonic() - started, 3))
 
     def _fail(self, claim: Claim, error: dict[str, Any], *, final: bool = False) -> bool:
         self.failed += 1
+        if error.get("kind") == "host":
+            self.losses.add(claim.at.job)
         return attempts.fail(self._cluster, claim, error, final=final)
 
     def _stopped(self, running: Running) -> None:

@@ -13,6 +13,7 @@ class Running:
     """A task in hand: set `stop` to end it; `give_back` says whether it is to be given back.
 
     `bid` is for the task that its commit claims along; `backup` is the record of the task's backup, where one was seen.
+    `unfit` says why this machine could not run the task, where it could not.
     """
 
     claim: Claim
@@ -20,6 +21,7 @@ class Running:
     give_back: bool = False
     bid: Bid | None = None
     backup: TaskRecord | None = None
+    unfit: str = ""
 
 
 class Executor(ABC):
@@ -29,8 +31,8 @@ class Executor(ABC):
     def execute(self, running: Running) -> DoneRecord:
         """Fetch, run, and upload one complete object of the attempt's own name; return what a commit is to say of it.
 
-        Raises TaskFailed, InputError, ExecutableRefused, StorageError, CoordinatorError, and OSError where this
-        machine is not fit to run tasks.
+        Raises TaskFailed, InputError, ExecutableRefused, StorageError, CoordinatorError; MachineUnfit where this
+        machine can run no task now; OSError for what the task itself may have caused (a full disk).
         """
 
     @abstractmethod

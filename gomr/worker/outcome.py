@@ -65,7 +65,9 @@ def read_outcome(result: Path, output: Path, status: int | None, partitions: int
 
 def _read(path: Path, status: int | None) -> dict[str, Any]:
     if not is_regular(path):
-        raise TaskFailed({"kind": "job", "message": f"{_ending(status)}, without a result", "died": True})
+        # The worker tells of its own limits. Any other SIGKILL is the machine's doing: it has no memory left, say.
+        kind = "host" if status == -signal.SIGKILL else "job"
+        raise TaskFailed({"kind": kind, "message": f"{_ending(status)}, without a result", "died": True})
     if path.stat().st_size > RESULT_BYTES_MAX:
         raise _broken(f"the result file is larger than {RESULT_BYTES_MAX} bytes")
     try:
@@ -106,5 +108,6 @@ def _broken(message: str) -> TaskFailed:
 def _ending(status: int | None) -> str:
     if status is not None and status < 0:
         with contextlib.suppress(ValueError):
-            return f"the task's process was killed by {signal.Signals(-status).name}"
+            hint = " (is there too little memory?)" if status == -signal.SIGKILL else ""
+            return f"the task's process was killed by {signal.Signals(-status).name}{hint}"
     return f"the task's process ended with status {status}"

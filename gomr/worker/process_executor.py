@@ -30,14 +30,15 @@ from gomr.worker.executables import Executables
 from gomr.worker.executor import Executor, Running
 from gomr.worker.jobs import Jobs
 from gomr.worker.livelog import LiveLog
+from gomr.worker.machine import PROBE_BYTES, blaming_machine
 from gomr.worker.outcome import Outcome, TaskFailed, is_regular, read_outcome
 from gomr.worker.programs import program_of
 from gomr.worker.scratch import LOG, TASK, WORK, ScratchFolder
 from gomr.worker.settings import WorkerSettings
 
-DISK_BYTES_MIN = 64 * 1024  # with less than this a task cannot even say what went wrong
 HELD_SECONDS_MAX = 60.0  # that a task may wait for a slot here: others may have one free
 SLOT_SECONDS = 0.1  # between looks whether a task that waits for a slot is still wanted
+MIB = 1024 * 1024
 BLOCKS_IN_RECORD_MAX = 32  # more offsets than this would not fit a done record of some 512 bytes
 
 
@@ -52,6 +53,7 @@ class ProcessExecutor(Executor):
         worker: str,
         on_refusal: Callable[[dict[str, str]], None],
     ) -> None:
+        settings.make_folders()
         self._cluster = cluster
         self._plugins = plugins
         self._scratch_folder = ScratchFolder(settings.scratch_dir, worker)
@@ -71,7 +73,11 @@ class ProcessExecutor(Executor):
 
     def execute(self, running: Running) -> DoneRecord:
         """Fetch the task's input, run its process, upload what it wrote; return what a commit is to say of it."""
-        with self._scratch_folder.task_folder(self._settings.run_as) as scratch, counted_requests() as requests:
+        with (
+            blaming_machine(self._settings),
+            self._scratch_folder.task_folder(self._settings.run_as) as scratch,
+            counted_requests() as requests,
+        ):
             return self._execute(running, scratch, requests)
 
     def close(self) -> None:
@@ -179,9 +185,14 @@ class ProcessExecutor(Executor):
             why_killed=killed.append,
             identity={"job": claim.at.job, "stage": claim.at.stage, "task": str(claim.index)},
         )
+        began = time.monotonic()
         with LiveLog(self._cluster, claim, launch.log, self._settings.log_bytes):
             status = self._plugins.manager.hook.gomr_run_task(launch=launch)
         if killed:
+            was_in_time = time.monotonic() - began < record.task_seconds
+            if was_in_time and not self._settings.memory_limit_bytes and launch.memory_bytes < record.memory_bytes:
+                least = f"this machine has less for a task than the job's --memory of {record.memory_bytes // MIB} MiB"
+                raise TaskFailed({"kind": "host", "message": f"the task was killed: {killed[0]}; {least}"})
             raise TaskFailed({"kind": "limit", "message": f"the task was killed: {killed[0]}"})
         is_map = task["kind"] == "map" and record.describe["reducer"]
         partitions = record.partitions if is_map else 0
@@ -191,7 +202,7 @@ class ProcessExecutor(Executor):
             if error.error.get("died") and task["trace"]:
                 error.error.update(_traced(Path(task["trace"]), pieces))
             full = error.error.get("kind") == "host" and os.strerror(errno.ENOSPC) in str(error)
-            if full or shutil.disk_usage(scratch).free < DISK_BYTES_MIN:
+            if full or shutil.disk_usage(scratch).free < PROBE_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from error
             raise
 

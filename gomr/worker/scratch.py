@@ -47,6 +47,7 @@ class ScratchFolder:
                 delete_tree(folder)
 
     def _make(self, user: str) -> Path:
+        self.path.mkdir(parents=True, exist_ok=True)  # a cleaner of temporary files may have taken it away
         folder = Path(tempfile.mkdtemp(prefix="task-", dir=self.path))
         (folder / WORK).mkdir()
         for name in (LOG, TASK):

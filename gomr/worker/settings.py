@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from gomr.errors import ConfigurationError
 from gomr.supervision.supervised import FILE_BYTES, OPEN_FILES
 
 GIB = 1024**3
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+CGROUPS, CGROUP_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+MEMORY_1, MEMORY_2 = "memory.limit_in_bytes", "memory.max"  # of the two versions of control groups
 LEASE_SECONDS = 15.0  # three missed heartbeats; client-go's leases have the same default
 MEMORY_SHARE = 0.8  # of the machine for tasks; the rest is for the worker, the page cache and everything else
 
@@ -22,10 +24,24 @@ def cpu_count() -> int:
 def machine_memory_bytes() -> int:
     """Return the memory that this process and its children may use: the machine's, or its container's, in bytes."""
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in CGROUP_LIMITS:
+    for path in _memory_limits():
         with contextlib.suppress(OSError, ValueError):  # absent, or "max"
             sizes.append(int(path.read_text()))
     return min(sizes)
+
+
+def _memory_limits() -> Iterator[Path]:
+    """Yield the files that may limit this process's memory: of its own control group, and of all above it."""
+    groups = ""
+    with contextlib.suppress(OSError):
+        groups = CGROUPS.read_text()
+    for line in groups.splitlines():
+        _, controllers, name = line.split(":", 2)
+        is_first = "memory" in controllers.split(",")  # of version 1, which has a tree for each controller
+        if is_first or not controllers:
+            root, file = (CGROUP_ROOT / "memory", MEMORY_1) if is_first else (CGROUP_ROOT, MEMORY_2)
+            group = root / name.lstrip("/")
+            yield from (folder / file for folder in (group, *group.parents) if folder.is_relative_to(root))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,7 @@ class WorkerSettings:
     scratch_bytes: int = 64 * GIB  # what a task's sorted runs may take together
     decompressed_bytes: int = 64 * GIB  # what one compressed input may become: a 10 MB bomb can hold terabytes
     cache_bytes: int = 10 * GIB
-    drain_seconds: float = 30.0  # for tasks in hand after SIGTERM, then they are given back
+    drain_seconds: float = 20.0  # for tasks in hand after SIGTERM, then given back: Kubernetes kills after 30 s
     log_bytes: int = 10 * 1024**2  # of one attempt's log; more is cut in the middle, and said
     run_as: str = ""
 
@@ -65,6 +81,15 @@ class WorkerSettings:
             raise ConfigurationError(f"--run-as {self.run_as}: no such user on this machine") from None
         if os.geteuid() != 0:
             raise ConfigurationError("--run-as: only a worker that runs as root can run jobs as another user")
+
+    def make_folders(self) -> None:
+        """Make the folders that are not there. Raises ConfigurationError."""
+        for name, folder in (("cache_dir", self.cache_dir), ("scratch_dir", self.scratch_dir)):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                option = f"--{name.replace('_', '-')}, or GOMR_{name.upper()}"
+                raise ConfigurationError(f"{folder}: {error.strerror}; name another folder with {option}") from error
 
     @property
     def slot_count(self) -> int:

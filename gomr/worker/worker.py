@@ -23,11 +23,13 @@ from gomr.scheduling.membership import Membership, new_worker_id
 from gomr.scheduling.status import matches, required
 from gomr.worker.attempt import AttemptRunner, Next
 from gomr.worker.executor import Executor, Running
+from gomr.worker.machine import starting_threads
 from gomr.worker.settings import WorkerSettings, machine_memory_bytes
 
 POLL_SECONDS_MIN = 0.25  # between idle looks, doubled each time: watches may fail, looks do not
 POLL_SECONDS_MAX = 5.0
-REST_SECONDS = 30.0  # of a slot whose storage denies it something; credentials are renewed, policies mended
+REST_SECONDS = 30.0  # of a slot on a machine that cannot run tasks now: limits and credentials are mended meanwhile
+STOP_SECONDS_MAX = 5.0  # after the drain time: to kill takes less, and a transfer that goes on is not waited for
 POLL_SECONDS_LIVE_MAX = 1.0  # while a job runs that this worker could help
 JOIN_SECONDS = 0.1  # how late a signal may be heeded
 CHECKED_MAX = 33  # tasks in hand that one transaction asks for: three keys each, and a transaction holds 101 operations
@@ -56,6 +58,8 @@ class Worker:
         self._done = threading.Event()  # the slots have ended
         self._ended = threading.Event()
         self._running: dict[str, Running] = {}
+        self._resting: dict[str, str] = {}  # of slots that rest: why, by the nonce of the task that each gave back
+        self._handed_over: set[str] = set()
         self._at_last_beat: set[str] = set()
         self._lock = threading.Lock()
         self._unfit_jobs: set[str] = set()
@@ -84,23 +88,31 @@ class Worker:
         """Work until told to leave, or, with `once`, until there is nothing left to do."""
         hide_memory()
         self._cluster.identify()
-        self._membership.join()
+        with starting_threads():
+            self._membership.join()
         self.joined.set()
         log.info("worker.started", worker=self.id, slots=self._settings.slot_count)
         slots = self._threads("slot", self._settings.slot_count, self._work)
         ahead = self._threads("ahead", self._settings.ahead_count, self._work_ahead)
         (watcher,) = self._threads("watch", 1, lambda _: self._watch())
+        started: list[threading.Thread] = []
         try:
-            for thread in (*slots, *ahead, watcher):
-                thread.start()
+            with starting_threads():
+                for thread in (watcher, *slots, *ahead):
+                    thread.start()
+                    started.append(thread)
             self._join(slots)
             self._done.set()
             self._claims.end()
             self._join(ahead)
+        except BaseException:
+            self.stop()
+            raise
         finally:
             self._draining.set()
             self._ended.set()
-            watcher.join()
+            self._claims.end()
+            self._join(started)
             self._give_back_not_begun()
             self._membership.leave()
             self._executor.close()
@@ -119,6 +131,14 @@ class Worker:
                 self._heed()
                 if time.monotonic() > self._stop_at:
                     self._stop_running()
+                if self._is_over_time:
+                    self._hand_over()
+                    return
+
+    @property
+    def _is_over_time(self) -> bool:
+        """Whether what is still in hand is not waited for any more."""
+        return time.monotonic() > self._stop_at + STOP_SECONDS_MAX
 
     def drain(self) -> None:
         """Claim no more; finish the tasks in hand, or give them back after the drain time."""
@@ -139,7 +159,7 @@ class Worker:
             self._stop_at = time.monotonic() + self._settings.drain_seconds
             self._draining.set()
         if self._wanted == "stop":
-            self._stop_at = 0.0
+            self._stop_at = min(self._stop_at, time.monotonic())
 
     def _work(self, number: int) -> None:
         """Be one slot."""
@@ -197,16 +217,18 @@ class Worker:
         with self._lock:
             self._running[nonce] = running
         try:
+            after = Next.GO_ON
             if self._draining.is_set():  # told to leave since the claim
                 give_back(self._cluster, running.claim)
             else:
-                self._go_on(self._runner.run(running))
+                after = self._runner.run(running)
         finally:
             with self._lock:
                 del self._running[nonce]
             self._claims.release(running.claim)
             if running.bid:
                 self._claims.settle(running.bid)
+        self._go_on(after, running)
 
     def _next_bid(self, current: Claim) -> Bid | None:
         if self._draining.is_set():
@@ -214,14 +236,35 @@ class Worker:
         slots = self._settings.slot_count
         return self._claims.next_bid(current, slots if len(self._running) > slots else 0)
 
-    def _go_on(self, after: Next) -> None:
+    def _go_on(self, after: Next, running: Running) -> None:
         """Do what follows from how an attempt went."""
-        if after is Next.LEAVE:
+        if after is Next.GO_ON:
+            return
+        nonce = running.claim.record.nonce
+        with self._lock:
+            self._resting[nonce] = running.unfit
+            is_idle = not self._running
+        self._show_unfit()
+        # Who works on one job alone waits for nobody: the user shall hear what the machine lacks.
+        if after is Next.LEAVE or (self._settings.only_job and is_idle):
             self.healthy = False
-            log.error("worker.draining", reason="this machine cannot run tasks now: its disk is full")
+            log.error("worker.draining", reason=running.unfit)
             self.drain()
-        elif after is Next.REST:
-            self._draining.wait(REST_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            return
+        self._draining.wait(REST_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        with self._lock:
+            del self._resting[nonce]
+        self._show_unfit()
+
+    def _unfit(self) -> str:
+        """Return why this worker runs no task now, or none of some job; "" where it runs all."""
+        with self._lock:
+            reasons = sorted({f"rests, for this machine cannot run tasks now: {why}" for why in self._resting.values()})
+        lost = "leaves job {} to others for a while, for it lost several of its tasks in a row"
+        return "; ".join([*reasons, *(lost.format(job) for job in self._runner.losses.left())])
+
+    def _show_unfit(self) -> None:
+        self._membership.update(lambda old: replace(old, unfit=self._unfit()), now=True)
 
     def _wait(self, pause: float) -> float:
         """Wait for a change of the queue, at most `pause` seconds; return the next pause."""
@@ -242,6 +285,8 @@ class Worker:
         if self._settings.only_job and job != self._settings.only_job:
             return False
         if self._executor.refuses(head.executable):
+            return False
+        if self._runner.losses.is_left(job) and self._claims.lookout.workers > 1:
             return False
         if matches(head.requires, self._offers):
             return True
@@ -278,10 +323,13 @@ class Worker:
             names = [
                 f"{task.claim.at.job}/{task.claim.name}" for nonce, task in self._running.items() if nonce in lasting
             ]
-        self._membership.update(lambda old: self._vital(replace(old, running=names, draining=self.draining), old))
+        self._membership.update(lambda old: self._vital(self._now(old, names), old))
         if self._membership.is_asked_to_drain:
             self.drain()
         self._check_running(lasting)
+
+    def _now(self, record: WorkerRecord, running: list[str]) -> WorkerRecord:
+        return replace(record, running=running, draining=self.draining, unfit=self._unfit())
 
     def _vital(self, record: WorkerRecord, before: WorkerRecord) -> WorkerRecord:
         """Return the record with today's counts, where it is written anyway, or has not been for a while."""
@@ -315,6 +363,20 @@ class Worker:
     def _give_back_not_begun(self) -> None:
         try:
             for claim in self._claims.not_begun():
+                give_back(self._cluster, claim)
+        except CoordinatorError as error:
+            log.warning("task.abandoned", error=str(error))
+
+    def _hand_over(self) -> None:
+        """Give back what is in hand without waiting for its threads: their commits find the fence gone."""
+        with self._lock:
+            claims = [task.claim for nonce, task in self._running.items() if nonce not in self._handed_over]
+            self._handed_over |= self._running.keys()
+        if not claims:
+            return
+        log.warning("worker.hurried", tasks=len(claims), reason="transfers went on past the drain time")
+        try:
+            for claim in claims:
                 give_back(self._cluster, claim)
         except CoordinatorError as error:
             log.warning("task.abandoned", error=str(error))

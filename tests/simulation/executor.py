@@ -14,6 +14,7 @@ from gomr.scheduling.claims import Claim
 from gomr.scheduling.cluster import Cluster
 from gomr.worker.executor import Executor, Running
 from gomr.worker.jobs import Jobs
+from gomr.worker.machine import MachineUnfit
 from gomr.worker.outcome import TaskFailed
 from tests.protocol import done
 from tests.simulation.faults import Faults
@@ -57,6 +58,8 @@ class SimulatedExecutor(Executor):
     def execute(self, running: Running) -> DoneRecord:
         claim = running.claim
         record = self._jobs.record(claim.at)
+        if self._faults.happens("machine unfit"):
+            raise MachineUnfit("no process can be started", leaves=self._kernel.chance.random() < 0.2)
         if self._faults.happens("executable refused"):
             raise ExecutableRefused("it does not start on the simulated machine")
         self._cluster.storage.stat(claim.at.head.executable_object)

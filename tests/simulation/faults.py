@@ -30,6 +30,7 @@ TASK = {
     "machine failed": 0.04,
     "task slow": 0.05,
     "executable refused": 0.01,
+    "machine unfit": 0.05,
     "poisoned record": 0.3,
 }
 EVENTS = {  # how many a minute, where a seed has this fault at all

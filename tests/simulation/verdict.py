@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from gomr.model import DONE, ENDED, FAILED, REMOVING
 from gomr.scheduling import keys
-from gomr.scheduling.attempts import LOSSES_MAX
 from gomr.scheduling.uploads import held_object
 from tests.simulation.auditor import Auditor
 from tests.simulation.faults import CHANGE, EVENTS, NETWORK, Faults
@@ -38,7 +37,7 @@ def wrongly_failed(auditor: Auditor, faults: Faults, failures: Counter[str]) -> 
         if head is None or head.state != FAILED:
             continue
         failed = failures[f"{job}/{head.error['task']}"]
-        if failed < head.attempts_max and losses < LOSSES_MAX:
+        if failed < head.attempts_max and losses < head.losses_max:
             yield f"{job}: failed after {failed} failures and {losses} faults: {head.error}"
 
 

@@ -4,9 +4,10 @@ import atexit
 import signal
 from typing import Any
 
-from gomr.builtin.process.pool import ServerPool
+from gomr.builtin.process.pool import NotForked, ServerPool
 from gomr.builtin.process.watch import run_once, watch
 from gomr.hookspecs import Launch, Program, hookimpl
+from gomr.logs import log
 
 _pool = ServerPool()
 atexit.register(_pool.close)
@@ -14,7 +15,10 @@ atexit.register(_pool.close)
 
 @hookimpl(trylast=True)
 def gomr_run_task(launch: Launch) -> int | None:
-    """Run the task in a fresh process; every task is this plugin's."""
+    """Run the task in a fresh process; every task is this plugin's. Raises OSError where none can be started.
+
+    A fork server that cannot fork is not believed: it belongs to the job. The worker then tries to start a process.
+    """
     if launch.program.serve:
         server = _pool.acquire(launch)
         if server is None and launch.stop.is_set():
@@ -22,6 +26,8 @@ def gomr_run_task(launch: Launch) -> int | None:
         if server is not None:
             try:
                 return watch(server.start(launch), launch)
+            except NotForked as error:
+                log.warning("serve.not_forked", digest=launch.program.digest, reason=str(error))
             finally:
                 _pool.release(server)
     return run_once(launch)

@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 import time
@@ -25,6 +26,10 @@ POLL_SECONDS = 0.2  # between looks at whether the worker still wants the server
 READY_SECONDS_MAX = 120.0  # to import the job; a first start also unpacks a PEX with all its dependencies
 
 
+class NotForked(Exception):
+    """A fork server says that it could not fork a task."""
+
+
 @dataclass(slots=True)
 class ServedTask:
     """A task process that a fork server forked."""
@@ -33,6 +38,7 @@ class ServedTask:
     number: int
     pid: int = 0
     status: int | None = None
+    not_forked: str = ""  # why the server could not fork it
     changed: threading.Event = field(default_factory=threading.Event)
 
     def root(self) -> int:
@@ -40,8 +46,10 @@ class ServedTask:
         return self.pid
 
     def wait(self, seconds: float) -> int | None:
-        """Return the exit status once it is known, or None after `seconds`."""
+        """Return the exit status once it is known, or None after `seconds`. Raises NotForked."""
         if self.changed.wait(seconds):
+            if self.not_forked:
+                raise NotForked(self.not_forked)
             return self.status
         return None
 
@@ -101,6 +109,12 @@ class ForkServerClient:
             return {}
         return message if isinstance(message, dict) else {}
 
+    def check_started(self) -> None:
+        """Raise OSError where the server ended because it was never started."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._supervised.wait(KILL_SECONDS_MAX)
+            self._supervised.check_started()
+
     def listen(self) -> None:
         """Read the server's messages from now on."""
         threading.Thread(target=self._listen, name=f"serve-{self.key.digest[:8]}", daemon=True).start()
@@ -153,6 +167,10 @@ class ForkServerClient:
                 with self._lock:
                     if "started" in message:
                         self._tasks[message["started"]].pid = message["pid"]
+                    elif "failed" in message:
+                        task = self._tasks.pop(message["failed"])
+                        task.not_forked = str(message["reason"]) or "it does not say why"
+                        task.changed.set()
                     elif "ended" in message:
                         task = self._tasks.pop(message["ended"])
                         task.status = message["status"]
@@ -254,7 +272,13 @@ class ServerPool:
 
     def _start(self, program: Program, key: ServerKey, stop: threading.Event) -> ForkServerClient | None:
         ours, theirs = socket.socketpair()
-        printed = tempfile.TemporaryFile()  # noqa: SIM115 - the client closes it
+        try:
+            # In the cache, for /tmp may be read-only or full.
+            printed = tempfile.TemporaryFile(dir=program.executable.parent)  # noqa: SIM115 - the client closes it
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
         try:
             with theirs:
                 supervised = start(
@@ -276,9 +300,17 @@ class ServerPool:
         if message.get("ready"):
             described = message.get("describe")
             server.description = described if isinstance(described, dict) else None
-            server.listen()
+            try:
+                server.listen()
+            except BaseException:  # no thread can be started
+                server.close()
+                raise
             return server
-        server.close()
+        try:
+            if not message and not stop.is_set():
+                server.check_started()
+        finally:
+            server.close()
         if not stop.is_set():
             reason = message.get("reason") or "the fork server did not start"
             log.info("serve.refused", digest=program.digest, reason=reason, next="a process is executed for each task")

@@ -51,7 +51,7 @@ class ExecutedTask:
 
 
 def run_once(launch: Launch) -> int:
-    """Execute the executable for this one task; return its exit status."""
+    """Execute the executable for this one task; return its exit status. Raises OSError where it was not started."""
     program = launch.program
     environment = {**program.environment, "HOME": str(launch.scratch), "TMPDIR": str(launch.scratch)}
     with launch.log.open("ab") as output:
@@ -66,7 +66,9 @@ def run_once(launch: Launch) -> int:
             user=program.user,
         )
     try:
-        return watch(ExecutedTask(supervised), launch)
+        status = watch(ExecutedTask(supervised), launch)
+        supervised.check_started()
+        return status
     finally:
         supervised.close()
 
