@@ -27,7 +27,8 @@ class OddS3(Faulty):
     """The proxy. `manners` names those of MANNERS that it has; `full` is its answer to whoever stores something.
 
     `url` is that of the real server with this one's endpoint. `known_keys`, if there are any, are the access keys that
-    it takes, and `denial` is its answer to others. Each refusal is kept in `refused`, by its code.
+    it takes, those included that the real one does not know; `denial` is its answer to others. Each refusal is kept in
+    `refused`, by its code.
     """
 
     def __init__(self, url: str) -> None:
@@ -54,8 +55,9 @@ class OddS3(Faulty):
         self.answer(handler, status, {"Content-Type": "application/xml"}, text)
 
     def forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        if handler.headers.get(ENCRYPTION) == "aws:kms":  # the real server has no KMS
-            self._sign_without_kms(handler, body)
+        # The real server has no KMS, and one access key.
+        if handler.headers.get(ENCRYPTION) == "aws:kms" or access_key(handler.headers) != self.real.username:
+            self._sign_anew(handler, body)
         status, headers, data = super().forward(handler, body)
         if "no ETag in lists" in self.manners and is_list(handler):
             data = re.sub(rb"<ETag>[^<]*</ETag>", b"", data)
@@ -65,14 +67,13 @@ class OddS3(Faulty):
         return status, headers, data
 
     def _denied(self, headers: Message) -> Refusal | None:
-        found = re.search(r"Credential=([^/]+)/", headers.get("Authorization", ""))
-        key = found[1] if found else ""
-        return self.denial if self.known_keys and key not in self.known_keys else None
+        return self.denial if self.known_keys and access_key(headers) not in self.known_keys else None
 
-    def _sign_without_kms(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        kept = {name: value for name, value in handler.headers.items() if not name.lower().startswith(ENCRYPTION)}
-        for name in ("Authorization", "Host", "X-Amz-Date", "X-Amz-Content-SHA256"):
-            kept = {other: value for other, value in kept.items() if other.lower() != name.lower()}
+    def _sign_anew(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        left_out = ("authorization", "host", "x-amz-date", "x-amz-content-sha256")
+        if handler.headers.get(ENCRYPTION) == "aws:kms":
+            left_out += (ENCRYPTION, f"{ENCRYPTION}-aws-kms-key-id")
+        kept = {name: value for name, value in handler.headers.items() if name.lower() not in left_out}
         url = f"{self.target.scheme}://{self.target.netloc}{handler.path}"
         request = AWSRequest(handler.command, url, kept, body)
         S3SigV4Auth(Credentials(self.real.username, self.real.password), "s3", "us-east-1").add_auth(request)
@@ -81,6 +82,11 @@ class OddS3(Faulty):
         handler.headers["Host"] = self.target.netloc
         for name, value in request.headers.items():
             handler.headers[name] = value
+
+
+def access_key(headers: Message) -> str:
+    found = re.search(r"Credential=([^/]+)/", headers.get("Authorization", ""))
+    return found[1] if found else ""
 
 
 def is_list(handler: BaseHTTPRequestHandler) -> bool:
