@@ -70,7 +70,7 @@ class OddS3(Faulty):
         return self.denial if self.known_keys and access_key(headers) not in self.known_keys else None
 
     def _sign_anew(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        left_out = ("authorization", "host", "x-amz-date", "x-amz-content-sha256")
+        left_out: tuple[str, ...] = ("authorization", "host", "x-amz-date", "x-amz-content-sha256")
         if handler.headers.get(ENCRYPTION) == "aws:kms":
             left_out += (ENCRYPTION, f"{ENCRYPTION}-aws-kms-key-id")
         kept = {name: value for name, value in handler.headers.items() if name.lower() not in left_out}

@@ -62,7 +62,6 @@ FULL = {
     "XMinioStorageFull",
     "XMinioAdminBucketQuotaExceeded",
     "InsufficientStorage",
-    "InsufficientCapacity",
     "StorageFull",
     "507",
 }

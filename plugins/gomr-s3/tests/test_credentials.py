@@ -1,6 +1,9 @@
 """Credentials that are mended under a running process are taken up by it."""
 
+import json
 import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -124,6 +127,59 @@ def test_those_of_a_profile_are_read_again(machine: Machine) -> None:
     machine.take("old", "secret", "work")
     storage = machine.open("&profile=work")
     machine.mend("work")
+    storage.put("key", b"x")
+    storage.close()
+
+
+@pytest.fixture
+def metadata() -> Iterator[ThreadingHTTPServer]:
+    """What gives out the credentials of a container: those that are the `keys` of the server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            key, secret = self.server.keys  # type: ignore[attr-defined]
+            facts = {"AccessKeyId": key, "SecretAccessKey": secret, "Token": None, "Expiration": "2099-01-01T00:00:00Z"}
+            body = json.dumps(facts).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_those_of_a_container_are_asked_for_again(
+    machine: Machine, metadata: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{metadata.server_port}/role")
+    metadata.keys = ("old", "secret")  # type: ignore[attr-defined]
+    storage = machine.open()
+    with pytest.raises(Denied, match="ExpiredToken"):
+        storage.put("key", b"x")
+    metadata.keys = (machine.server.real.username, machine.server.real.password)  # type: ignore[attr-defined]
+    storage.put("key", b"x")
+    storage.close()
+
+
+def test_those_of_a_program_are_asked_for_again(machine: Machine, tmp_path: Path) -> None:
+    answer = tmp_path / "answer.json"
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = cat {answer}\n")
+    facts = {"Version": 1, "AccessKeyId": "old", "SecretAccessKey": "secret"}
+    answer.write_text(json.dumps(facts))
+    storage = machine.open()
+    with pytest.raises(Denied, match="ExpiredToken"):
+        storage.put("key", b"x")
+    real = machine.server.real
+    answer.write_text(json.dumps({**facts, "AccessKeyId": real.username, "SecretAccessKey": real.password}))
     storage.put("key", b"x")
     storage.close()
 

@@ -28,6 +28,9 @@ class TestS3(StorageConformance):
 class TestOddS3(TestS3):
     """Behind the manners that gomr-s3 gets along with by itself, all at once."""
 
+    large_bytes = 12 * 2**20
+    many_objects = 1001
+
     @pytest.fixture
     def storage_url(self, odd_s3: OddS3) -> str:
         odd_s3.manners = {"no deletion of many", "no checksum headers", "no ETag in lists"}
@@ -36,3 +39,7 @@ class TestOddS3(TestS3):
     @pytest.mark.skip(reason="more requests are made than on another server")
     def test_requests_are_counted_for_who_makes_them(self, storage: Storage, name: str) -> None:
         super().test_requests_are_counted_for_who_makes_them(storage, name)
+
+    @pytest.mark.skip(reason="the proxy keeps racers in line; the server behind it decides, as shown above")
+    def test_one_of_racing_creates_wins(self, storage: Storage, storage_url: str, name: str) -> None:
+        super().test_one_of_racing_creates_wins(storage, storage_url, name)
