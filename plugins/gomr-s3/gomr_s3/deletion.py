@@ -14,6 +14,8 @@ from gomr_s3.errors import DENIALS, code_of
 DELETE_KEYS_MAX = 1000
 # What a server without the operation answers; one that takes it for another page says 404.
 NOT_TOGETHER = (*NOT_SPOKEN, "404", "MalformedXML", "MissingContentLength")
+# The id of what is written while a bucket's versioning is off: the only one that a later write of the key has, too.
+UNVERSIONED = "null"
 GONE = ("NoSuchKey", "NotFound", "NoSuchVersion")
 Name = dict[str, str]
 
@@ -42,18 +44,29 @@ class Deletion:
 
     def old_versions(self, prefix: str) -> Iterator[OldVersion]:
         """Yield what is no live object, of each key the oldest first, so that its last marker comes last."""
+        listed = list(self._listed(prefix))
+        if any(item["VersionId"] == UNVERSIONED for item in listed) and not self._writes_versions():
+            # A write of this moment would have the same id, and be deleted in its place. The mark that hides such a
+            # version has to stay, too.
+            shadowed = {item["Key"] for item in listed if item["VersionId"] == UNVERSIONED and not is_live(item)}
+            listed = [
+                item
+                for item in listed
+                if item["Key"] not in shadowed or not (item["VersionId"] == UNVERSIONED or item["IsLatest"])
+            ]
         by_key: dict[str, list[dict[str, Any]]] = {}
-        for item in self._listed(prefix):
+        for item in listed:
             by_key.setdefault(item["Key"], []).append(item)
         for key, items in sorted(by_key.items()):
             # The latest comes last also among those of the same second.
             items.sort(key=lambda item: (item["IsLatest"], item["LastModified"]))
             since = [item["LastModified"] for item in items[1:]] + [items[-1]["LastModified"]]
             for item, until in zip(items, since, strict=True):
-                is_marker = "Size" not in item
-                if is_marker or not item["IsLatest"]:
+                if not is_live(item):
                     name = key.removeprefix(self._bucket.prefix)
-                    yield OldVersion(name, item["VersionId"], item.get("Size", 0), until.timestamp(), is_marker)
+                    yield OldVersion(
+                        name, item["VersionId"], item.get("Size", 0), until.timestamp(), "Size" not in item
+                    )
 
     def _listed(self, prefix: str) -> Iterator[dict[str, Any]]:
         request = {"Prefix": self._bucket.prefix + prefix}
@@ -70,6 +83,12 @@ class Deletion:
                 return
             request["KeyMarker"] = answer["NextKeyMarker"]
             request["VersionIdMarker"] = answer.get("NextVersionIdMarker", "")
+
+    def _writes_versions(self) -> bool:
+        try:
+            return self._bucket.call("get_bucket_versioning").get("Status") == "Enabled"
+        except (Denied, Unavailable):
+            return False
 
     def _delete(self, names: Iterable[Name]) -> None:
         remaining = iter(names)
@@ -111,3 +130,8 @@ class Deletion:
                     raise
 
         return delete
+
+
+def is_live(item: dict[str, Any]) -> bool:
+    """Say whether a listed version is the object itself, rather than an old version or the mark of a deletion."""
+    return bool(item["IsLatest"]) and "Size" in item

@@ -158,7 +158,12 @@ def _said(error: ClientError) -> str:
 
 
 def _is_full(error: ClientError) -> bool:
-    return code_of(error) in FULL or bool(FULL_MESSAGE.search(str(error.response.get("Error", {}).get("Message", ""))))
+    """Say whether room is what is missing; a rate of requests that is used up is no such thing."""
+    code, status = code_of(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if code in FULL:
+        return True
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    return code not in MOMENTARY and status in (400, 403) and bool(FULL_MESSAGE.search(message))
 
 
 def _wanting(said: str) -> str:

@@ -115,6 +115,15 @@ def test_a_full_server_is_full_and_does_not_deny(odd_s3: OddS3, answer: tuple[in
     assert len(odd_s3.refused) == 1
 
 
+def test_a_rate_that_is_used_up_is_no_full_server(odd_s3: OddS3) -> None:
+    odd_s3.full = (503, "SlowDown", "The quota for requests has been exceeded.")
+    odd_s3.manners = {"full"}
+    with opened(f"{odd_s3.url}&tries=1") as storage, pytest.raises(Unavailable) as caught:
+        storage.put("key", b"x")
+    assert "SlowDown: The quota for requests has been exceeded" in str(caught.value)
+    assert "full" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("manner", "option", "reason"),
     [
@@ -210,6 +219,39 @@ def test_old_versions_and_marks_of_deletions_go_and_live_objects_stay(versioned:
         storage.delete_versions(storage.old_versions(""))
         storage.delete_versions(storage.old_versions(""))
     assert versions(versioned) == [("jobs/again", True), ("jobs/deleted", True), ("jobs/replaced", True)]
+
+
+def test_what_a_later_write_may_replace_is_left_where_versioning_is_suspended(versioned: str) -> None:
+    """Such writes all have one id: deleting it could take what has been written since the list was made."""
+    with opened(versioned) as storage:
+        storage.put("jobs/1", b"1")
+        admin(versioned).put_bucket_versioning(
+            Bucket=urls.parse(versioned).host, VersioningConfiguration={"Status": "Suspended"}
+        )
+        storage.delete(["jobs/1"])
+        old = list(storage.old_versions("jobs/"))
+        assert old
+        assert "null" not in {item.version for item in old}
+        storage.put("jobs/1", b"22")
+        storage.delete_versions(old)
+        assert storage.read("jobs/1") == b"22"
+        finding = of_versioning(storage)
+        assert finding
+        assert "suspended" in finding.detail
+
+
+def test_the_mark_that_hides_what_is_left_alone_stays(s3_server_url: str, versioned: str) -> None:
+    """An object from before versioning, deleted under it, must not come back once it is suspended."""
+    bucket = f"later-{os.urandom(4).hex()}"
+    url, client = versioned.replace(str(urls.parse(versioned).host), bucket), admin(s3_server_url)
+    client.create_bucket(Bucket=bucket)
+    with opened(url) as storage:
+        storage.put("jobs/1", b"1")
+        for status in ("Enabled", "Suspended"):
+            client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+            storage.delete(["jobs/1"] if status == "Enabled" else [])
+        storage.delete_versions(storage.old_versions(""))
+        assert not list(storage.list(""))
 
 
 def test_a_bucket_without_versions_has_no_old_ones(s3_url: str) -> None:
