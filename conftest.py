@@ -10,6 +10,7 @@ import pytest
 
 from gomr.playground.etcd import EtcdServer
 from gomr.playground.seaweedfs import SeaweedServer
+from tests.odd_s3 import OddS3
 
 HOW = 'scripts/test starts it; by hand: scripts/services start && eval "$(scripts/services env)"'
 
@@ -42,6 +43,14 @@ def etcd_server_url() -> str:
 def s3_url(s3_server_url: str) -> str:
     """A prefix of its own in the bucket of the tests."""
     return placed(s3_server_url, f"test-{secrets.token_hex(8)}")
+
+
+@pytest.fixture
+def odd_s3(s3_url: str) -> Iterator[OddS3]:
+    """The S3 server of odd manners, before the real one; set its `manners`. Its `url` is a prefix of its own."""
+    server = OddS3(s3_url)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -278,10 +278,17 @@ class Client:
         return control.find(self.cluster, text)
 
     def gc(
-        self, *, grace_seconds: float = gc.GRACE_SECONDS, results: bool = False, dry_run: bool = False
+        self,
+        *,
+        grace_seconds: float = gc.GRACE_SECONDS,
+        results: bool = False,
+        versions: bool = False,
+        dry_run: bool = False,
     ) -> Iterator[gc.Garbage]:
         """Delete what nobody needs, and yield it."""
-        return gc.collect(self.cluster, grace_seconds=grace_seconds, results=results, dry_run=dry_run)
+        return gc.collect(
+            self.cluster, grace_seconds=grace_seconds, results=results, versions=versions, dry_run=dry_run
+        )
 
     def delete_intermediate(self, job: str) -> None:
         """Delete what the map tasks of a job that is done have written, where it takes room on this machine.

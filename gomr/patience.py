@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from gomr.backends import Finding, ObjectInfo, Storage, Writer
+from gomr.backends import Finding, ObjectInfo, OldVersion, Storage, Writer
 from gomr.errors import OutOfSpace, Unavailable, Unknown
 
 PATIENCE_SECONDS = 30.0  # how long a back end that answers nothing is asked again, before the caller hears of it
@@ -71,6 +71,15 @@ class PatientStorage(Storage):
         """Delete patiently."""
         names = [*keys]
         patiently(lambda: self._storage.delete(names))
+
+    def old_versions(self, prefix: str) -> Iterator[OldVersion]:
+        """List old versions patiently."""
+        yield from patiently(lambda: [*self._storage.old_versions(prefix)])
+
+    def delete_versions(self, versions: Iterable[OldVersion]) -> None:
+        """Delete versions patiently."""
+        old = [*versions]
+        patiently(lambda: self._storage.delete_versions(old))
 
     def put_file(self, key: str, path: Path) -> None:
         """Store a file patiently."""

@@ -3,7 +3,9 @@
 import pytest
 
 from gomr import patience
+from gomr.backends import Storage
 from gomr.errors import Unavailable
+from gomr.patience import PatientStorage
 
 
 class Clock:
@@ -50,3 +52,9 @@ def test_patience_begins_with_the_first_failure(clock: Clock) -> None:
         return "stored"
 
     assert patience.patiently(upload, 30.0) == "stored"
+
+
+def test_a_patient_storage_passes_on_all_that_a_storage_does() -> None:
+    """What it left out would be answered by the defaults of the contract, and never reach the plugin."""
+    done = {name for name, member in vars(Storage).items() if not name.startswith("_") and callable(member)}
+    assert done - {"count"} <= {*vars(PatientStorage)}

@@ -81,6 +81,21 @@ class ObjectInfo:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class OldVersion:
+    """What a storage keeps of an object that was replaced or deleted: it takes room, and no read of a key sees it.
+
+    `superseded_seconds` says when that was, by the storage's own clock. A marker is what hides the older versions of a
+    deleted object; it goes after them.
+    """
+
+    key: str
+    version: str
+    size: int
+    superseded_seconds: float
+    is_marker: bool = False
+
+
 class Writer(ABC):
     """An object being written. Nothing of it MUST be visible before `commit`, and nothing ever after `abort`."""
 
@@ -160,6 +175,17 @@ class Storage(ABC):
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; a missing one is no error."""
+
+    def old_versions(self, prefix: str) -> Iterator[OldVersion]:  # noqa: ARG002 - most storages keep nothing
+        """Yield what is kept of objects below `prefix` that were deleted or replaced, of each key the oldest first."""
+        yield from ()
+
+    def delete_versions(self, versions: Iterable[OldVersion]) -> None:
+        """Delete what `old_versions` yielded, in that order. Whoever writes a key meanwhile MUST lose nothing.
+
+        A storage that yields none is never called.
+        """
+        raise NotImplementedError
 
     def put_file(self, key: str, path: Path) -> None:
         """Store the finished local file `path`, which the storage may take over (by renaming it)."""

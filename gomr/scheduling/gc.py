@@ -7,6 +7,7 @@ to use, its intent keeps (DESIGN.md, "gc").
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from gomr.backends import Delete, Item, ObjectInfo, Range, Revision
 from gomr.errors import NotFound, NotFoundError, UsageError
@@ -20,6 +21,10 @@ from gomr.scheduling.uploads import held_object
 
 GRACE_SECONDS = 24 * 3600.0  # far beyond any upload; a submit that takes longer keeps its intent alive
 MARKER = "gc/marker"
+# All that gomr writes below the root of a storage, except for the object that names the cluster, which stays for ever.
+OWN_FOLDERS = (keys.EXECUTABLES, COPIES, "jobs/", "gc/", "doctor/", "probe-")
+# As many as one request of S3 deletes.
+VERSIONS_PER_DELETION = 1000
 NAMES_PER_LOOK = 50  # two ranges each: a transaction of etcd's takes 128
 
 
@@ -33,9 +38,16 @@ class Garbage:
 
 
 def collect(
-    cluster: Cluster, *, grace_seconds: float = GRACE_SECONDS, results: bool = False, dry_run: bool = False
+    cluster: Cluster,
+    *,
+    grace_seconds: float = GRACE_SECONDS,
+    results: bool = False,
+    versions: bool = False,
+    dry_run: bool = False,
 ) -> Iterator[Garbage]:
     """Delete garbage, and yield it; with `results`, ended jobs older than the grace go too.
+
+    With `versions`, so does what a versioned storage keeps of objects that were deleted or replaced before the grace.
 
     Raises UsageError where a newer gomr has submitted a job: what that needs is not known here.
     """
@@ -56,6 +68,8 @@ def collect(
                     raise NotFoundError(f"job {job} has lost a part of its records: gomr rm {job}") from error
     yield from _unused(cluster, before, dry_run)
     yield from _half_submitted(cluster, before, dry_run)
+    if versions:
+        yield from _old_versions(cluster, before, dry_run)
 
 
 def delete_intermediate(cluster: Cluster, job: str) -> None:
@@ -168,6 +182,21 @@ def _half_submitted(cluster: Cluster, before: float, dry_run: bool) -> Iterator[
         if not dry_run:
             control.delete_objects(cluster, [info.key for info in objects])
         yield Garbage(folder, "job that was never submitted whole", 0)
+
+
+def _old_versions(cluster: Cluster, before: float, dry_run: bool) -> Iterator[Garbage]:
+    """Yield the versions that hide behind gomr's keys: no name is used twice, and nothing reads an old version.
+
+    In gomr's own folders alone, for the root of the storage may be a bucket of many things.
+    """
+    for folder in OWN_FOLDERS:
+        versions = cluster.storage.old_versions(folder)
+        old = (version for version in versions if version.superseded_seconds <= before)
+        while batch := list(islice(old, VERSIONS_PER_DELETION)):
+            if not dry_run:
+                cluster.storage.delete_versions(batch)
+            for version in batch:
+                yield Garbage(version.key, "mark of a deletion" if version.is_marker else "old version", version.size)
 
 
 def _superseded(cluster: Cluster, job: str, stages: list[str], before: float, dry_run: bool) -> Iterator[Garbage]:

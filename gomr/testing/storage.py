@@ -214,6 +214,17 @@ class StorageConformance(Conformance):
         storage.delete(iter(keys))
         assert not list(storage.list(f"{name}/"))
 
+    def test_old_versions_go_and_objects_stay(self, storage: Storage, name: str) -> None:
+        for data in (b"1", b"22"):
+            storage.put(f"{name}/kept", data)
+            storage.put(f"{name}/deleted", data)
+        storage.delete([f"{name}/deleted"])
+        if old := list(storage.old_versions(f"{name}/")):
+            storage.delete_versions(old)
+        assert not list(storage.old_versions(f"{name}/"))
+        assert [(info.key, info.size) for info in storage.list(f"{name}/")] == [(f"{name}/kept", 2)]
+        assert storage.read(f"{name}/kept") == b"22"
+
     def test_what_is_not_there_is_not_found(self, storage: Storage, name: str) -> None:
         for ask in (
             lambda: storage.read(name),

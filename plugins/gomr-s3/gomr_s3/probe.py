@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from gomr.backends import FAILURE, OK, WARNING, Finding
 from gomr.errors import StorageError
-from gomr_s3.bucket import Bucket
+from gomr_s3 import MD5
+from gomr_s3.bucket import NOT_SPOKEN, Bucket
 from gomr_s3.errors import code_of
 
 MISMATCHES = ("BadDigest", "XAmzContentSHA256Mismatch", "InvalidDigest", "XAmzContentChecksumMismatch")
-NOT_SPOKEN = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest", "MethodNotAllowed")
 
 
 def puts_if_absent(bucket: Bucket) -> bool:
@@ -41,20 +41,47 @@ def findings(bucket: Bucket, *, creates_exclusively: bool) -> Iterator[Finding]:
             "believe to be the first. Use a server that keeps it (AWS S3, MinIO, SeaweedFS from 4.48 on)",
         )
     yield _checksums(bucket)
+    yield from _versions(bucket)
 
 
 def _checksums(bucket: Bucket) -> Finding:
-    """See whether the server refuses a body that does not match its SHA-256."""
-    key = f"probe-{secrets.token_hex(8)}"
-    try:
-        bucket.call("put_object", key, Body=b"probe", ChecksumSHA256="A" * 43 + "=")
-    except StorageError as error:
-        if code_of(error) not in MISMATCHES:
-            raise
-        return Finding("s3 checksums", OK, f"a body that does not match its SHA-256 is refused ({code_of(error)})")
-    bucket.call("delete_object", key)
+    """See whether the server refuses a body that does not match its digest."""
+    kinds = {"MD5": {"ContentMD5": "A" * 22 + "=="}}
+    if bucket.checksums != MD5:
+        kinds = {"SHA-256": {"ChecksumSHA256": "A" * 43 + "="}, **kinds}
+    for kind, wrong in kinds.items():
+        key = f"probe-{secrets.token_hex(8)}"
+        try:
+            bucket.call("put_object", key, Body=b"probe", **wrong)
+        except StorageError as error:
+            if code_of(error) in MISMATCHES:
+                return Finding(
+                    "s3 checksums", OK, f"a body that does not match its {kind} is refused ({code_of(error)})"
+                )
+            if kind == "MD5" or code_of(error) not in NOT_SPOKEN:
+                raise
+            continue
+        bucket.call("delete_object", key)
+        break
     return Finding(
         "s3 checksums",
         WARNING,
-        "the server accepts a body that does not match its SHA-256: gomr notices damage only when it reads",
+        f"the server accepts a body that does not match its {kind}: gomr notices damage only when it reads",
     )
+
+
+def _versions(bucket: Bucket) -> Iterator[Finding]:
+    """Say if the bucket keeps what is deleted. Whoever may not ask, or cannot, hears nothing."""
+    try:
+        status = bucket.call("get_bucket_versioning").get("Status")
+    except StorageError as error:
+        if code_of(error) in (*NOT_SPOKEN, "AccessDenied", "403"):
+            return
+        raise
+    if status:
+        yield Finding(
+            "s3 versioning",
+            WARNING,
+            f"the versioning of bucket {bucket.name} is {status.lower()}: what gomr deletes goes on taking room. "
+            "Let a lifecycle rule delete old versions, or run `gomr gc --versions`",
+        )

@@ -8,16 +8,20 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
-from gomr.backends import Finding, ObjectInfo, Storage, Writer, checked_key
+from gomr.backends import Finding, ObjectInfo, OldVersion, Storage, Writer
 from gomr.errors import Denied, NotFound, StorageError, Unavailable
 from gomr_s3 import Limits, probe
 from gomr_s3.bucket import Bucket
+from gomr_s3.clients import Clients
+from gomr_s3.deletion import Deletion
 from gomr_s3.errors import BrokenBody, code_of
 from gomr_s3.writer import S3Writer
 
-DELETE_KEYS_MAX = 1000  # of one request, by the protocol
+# HEAD requests under way at a time, for a server whose lists say too little: the threads of the pool.
+LOOKS_AHEAD = 16
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.2, 5.0  # doubled, full jitter
 NONCE = "gomr-nonce"  # object metadata that tells our own conditional put from another's
 
@@ -33,10 +37,11 @@ class Piece(NamedTuple):
 class S3Storage(Storage):
     """Objects below `prefix` of `bucket`."""
 
-    def __init__(self, name: str, prefix: str, client: Any, limits: Limits) -> None:
+    def __init__(self, name: str, prefix: str, clients: Clients, limits: Limits) -> None:
         super().__init__()
         self._limits = limits
-        self._bucket = Bucket(client, name, prefix, 4 * limits.parallel, self.count)
+        self._bucket = Bucket(clients, name, prefix, limits, self.count)
+        self._deletion = Deletion(self._bucket)
         self._probing = threading.Lock()
         self._puts_if_absent: bool | None = None
 
@@ -96,22 +101,24 @@ class S3Storage(Storage):
     def stat(self, key: str) -> ObjectInfo:
         """Describe the object."""
         found = self._bucket.call("head_object", key)
-        return ObjectInfo(key, found["ContentLength"], found["LastModified"].timestamp(), found["ETag"])
+        return ObjectInfo(key, found["ContentLength"], found["LastModified"].timestamp(), _version(found))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every object whose key starts with `prefix`: sorted here, for not all servers keep S3's order."""
-        yield from sorted(self._listed(prefix), key=lambda info: info.key)
+        listed = sorted(self._listed(prefix), key=lambda info: info.key)
+        yield from listed if all(info.version for info in listed) else self._looked_up(listed)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects, a thousand a request."""
-        names = iter(keys)
-        while batch := list(itertools.islice(names, DELETE_KEYS_MAX)):
-            objects = [{"Key": self._bucket.prefix + checked_key(key)} for key in batch]
-            answer = self._bucket.call("delete_objects", Delete={"Objects": objects, "Quiet": True})
-            for error in answer.get("Errors", []):
-                if error.get("Code") not in ("NoSuchKey", "NotFound"):
-                    place = f"s3://{self._bucket.name}/{error.get('Key')}"
-                    raise Unavailable(f"{place}: not deleted: {error.get('Code')} {error.get('Message', '')}")
+        """Delete objects, a thousand a request, or one where the server knows no more."""
+        self._deletion.delete(keys)
+
+    def old_versions(self, prefix: str) -> Iterator[OldVersion]:
+        """Yield what a versioned bucket keeps of objects that were deleted or replaced."""
+        yield from self._deletion.old_versions(prefix)
+
+    def delete_versions(self, versions: Iterable[OldVersion]) -> None:
+        """Delete them for good."""
+        self._deletion.delete_versions(versions)
 
     def diagnose(self) -> Iterator[Finding]:
         """Try what only S3 servers get wrong."""
@@ -129,10 +136,25 @@ class S3Storage(Storage):
             for item in answer.get("Contents", []):
                 key = item["Key"].removeprefix(self._bucket.prefix)
                 if key and not key.endswith("/"):  # folders, which some servers show
-                    yield ObjectInfo(key, item["Size"], item["LastModified"].timestamp(), item["ETag"])
+                    yield ObjectInfo(key, item["Size"], item["LastModified"].timestamp(), item.get("ETag", ""))
             if not answer.get("IsTruncated"):
                 return
             request["ContinuationToken"] = answer["NextContinuationToken"]
+
+    def _looked_up(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+        """Yield objects with the versions that a server keeps back in its lists: it is asked for each."""
+        ahead: deque[Future[ObjectInfo | None]] = deque()
+        for info in listed:
+            ahead.append(self._bucket.in_pool(partial(self._now, info)))
+            if len(ahead) >= LOOKS_AHEAD and (found := ahead.popleft().result()):
+                yield found
+        yield from filter(None, (future.result() for future in ahead))
+
+    def _now(self, info: ObjectInfo) -> ObjectInfo | None:
+        try:
+            return info if info.version else self.stat(info.key)
+        except NotFound:  # deleted since it was listed
+            return None
 
     def _get_ahead(self, key: str, offset: int, length: int, version: str) -> "Future[Piece]":
         return self._bucket.in_pool(lambda: self._get(key, offset, length, version))
@@ -170,7 +192,7 @@ class S3Storage(Storage):
         wanted = max(0, size - offset) if length is None else max(0, min(length, size - offset))
         if len(data) != wanted:
             raise Unavailable(f"s3://{self._bucket.name}/{key}: {len(data)} bytes came, {wanted} were asked for")
-        return Piece(data, size, answer["ETag"])
+        return Piece(data, size, answer.get("ETag", ""))
 
     def _nothing_of(self, key: str) -> Piece:
         """Return no bytes of an object, which has to be there."""
@@ -181,3 +203,8 @@ class S3Storage(Storage):
         """Say whether a put-if-absent that was refused had been done by a first try whose answer was lost."""
         metadata = self._bucket.call("head_object", key).get("Metadata", {})
         return {name.lower(): value for name, value in metadata.items()}.get(NONCE) == nonce
+
+
+def _version(found: dict[str, Any]) -> str:
+    """Return what tells the bytes of an object from others: its ETag, or else its time and size."""
+    return str(found.get("ETag") or f"{found['LastModified'].timestamp():.0f}-{found['ContentLength']}")

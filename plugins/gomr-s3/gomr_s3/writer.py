@@ -92,4 +92,4 @@ class S3Writer(Writer):
     def _is_there(self, parts: int) -> bool:
         """Say whether a first try, whose answer was lost, completed the upload."""
         found = self._bucket.call("head_object", self._key)
-        return str(found["ETag"]).strip('"').endswith(f"-{parts}")
+        return str(found.get("ETag", "")).strip('"').endswith(f"-{parts}")

@@ -10,13 +10,13 @@ from typing import Any
 
 import boto3
 import pytest
-from faulty import Faulty
 from gomr_s3 import open_s3
 
 from gomr import urls
 from gomr.backends import FAILURE, OK, Storage
 from gomr.errors import ConfigurationError, Denied, NotFound, Unavailable
 from gomr.testing import open_storage
+from tests.s3_proxy import Faulty
 
 MIB = 2**20
 
