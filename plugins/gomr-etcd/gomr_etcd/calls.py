@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import grpc
 
 from gomr.errors import CoordinatorError, OutOfSpace, Refused, Unknown
+from gomr_etcd.diagnosis import Fault, Tls, fault_of
 from gomr_etcd.stubs import load
 
 rpc = load()
@@ -63,7 +64,7 @@ class Calls:
         self,
         endpoints: Sequence[str],
         login: Login | None = None,
-        tls: tuple[bytes | None, bytes | None, bytes | None] | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.endpoints = list(endpoints)
         self._tls = tls
@@ -71,18 +72,31 @@ class Calls:
         self._login = login
         self._token = ""
         self._current = 0
+        self._answered: set[int] = set()  # endpoints that are of this cluster, whatever ails them later
         self._lock = threading.Lock()
 
     def run(self, call: Callable[[grpc.Channel, Metadata, float], T], timeout_seconds: float) -> T:
         """Run `call(channel, metadata, seconds)` at the current endpoint. Raises Unknown, Refused.
 
-        After a failure that another endpoint might not have, the next call goes to the next one.
+        After a failure that another endpoint might not have, the next call goes to the next one. One that is no etcd,
+        or cannot be talked to as we do, is left for the next one at once: nothing was done there.
         """
-        number = self._current
-        try:
-            return self._authenticated(call, number, min(timeout_seconds, CALL_SECONDS_MAX))
-        except grpc.RpcError as error:
-            raise self._translated(error, number) from error
+        odd: list[str] = []
+        while True:
+            number = self._current
+            try:
+                result = self._authenticated(call, number, min(timeout_seconds, CALL_SECONDS_MAX))
+            except grpc.RpcError as error:
+                fault = self._fault(error, number)
+                if fault is None or not fault.lasts:
+                    raise self._translated(error, number, fault) from error
+                odd.append(f"etcd at {self.endpoints[number]}: {fault.text}")
+                self._leave(number)
+                if len(odd) == len(self.endpoints):
+                    raise Refused("; ".join(odd)) from error
+            else:
+                self._answered.add(number)
+                return result
 
     def channel(self) -> tuple[grpc.Channel, Metadata, Callable[[grpc.RpcError], CoordinatorError]]:
         """Return the current channel for a stream, its metadata, and what makes an error of its failure."""
@@ -132,7 +146,23 @@ class Calls:
     def _metadata(self) -> Metadata:
         return (("token", self._token),) if self._token else ()
 
-    def _translated(self, error: grpc.RpcError, number: int) -> CoordinatorError:
+    def _fault(self, error: grpc.RpcError, number: int) -> Fault | None:
+        """Return what is wrong with an endpoint that has never answered; None where the error says it itself."""
+        if number in self._answered:
+            return None
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            return Fault(f"it is a server of something else, and no etcd of version 3 ({_details(error)})", lasts=True)
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            return fault_of(self.endpoints[number], self._tls)
+        return None
+
+    def _leave(self, number: int) -> None:
+        """Have the next call go to another endpoint."""
+        with self._lock:
+            if self._current == number:
+                self._current = (number + 1) % len(self.endpoints)
+
+    def _translated(self, error: grpc.RpcError, number: int, fault: Fault | None = None) -> CoordinatorError:
         code, details = error.code(), _details(error)
         endpoint = self.endpoints[number]
         if any(text in details for text in LOGIN_OVER):
@@ -141,16 +171,14 @@ class Calls:
         if code in CERTAIN or (exhausted and any(text in details.lower() for text in CERTAINLY_EXHAUSTED)):
             refusal = OutOfSpace if NO_SPACE in details else Refused
             return refusal(f"etcd at {endpoint}: {_sentence(code, details)}")
-        with self._lock:
-            if self._current == number:
-                self._current = (number + 1) % len(self.endpoints)
-        if code == grpc.StatusCode.UNAVAILABLE and "connect" in details:
-            reason = details.rpartition(": ")[2]
+        self._leave(number)
+        if fault is not None or (code == grpc.StatusCode.UNAVAILABLE and "connect" in details):
+            reason = fault.text if fault else details.rpartition(": ")[2]
             return Unknown(f"etcd at {endpoint} does not answer ({reason}); check GOMR_COORDINATOR and that etcd runs")
         return Unknown(f"etcd at {endpoint}: {code.name}: {details or 'no answer'}")
 
     @staticmethod
-    def _channel(endpoint: str, tls: tuple[bytes | None, bytes | None, bytes | None] | None) -> grpc.Channel:
+    def _channel(endpoint: str, tls: Tls | None) -> grpc.Channel:
         if tls is None:
             return grpc.insecure_channel(endpoint, CHANNEL_OPTIONS)
         return grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(*tls), CHANNEL_OPTIONS)
@@ -165,4 +193,6 @@ def _sentence(code: grpc.StatusCode, details: str) -> str:
         return "its space is used up (NOSPACE): compact and defragment it, or raise --quota-backend-bytes"
     if "user name is empty" in details or "authentication failed" in details:
         return f"{details}; write etcd://USER:PASSWORD@host:2379"
+    if "authentication is not enabled" in details:
+        return f"{details}; leave the user out of the URL, or enable it there"
     return f"{code.name}: {details}"

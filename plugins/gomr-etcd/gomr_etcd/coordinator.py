@@ -99,7 +99,7 @@ class EtcdCoordinator(Coordinator):
 
     def diagnose(self) -> Iterator[Finding]:
         """Ask every member how it is, and look for what hurts later."""
-        yield from doctor.findings(self._calls)
+        yield from doctor.findings(self._calls, self._prefix)
 
     def close(self) -> None:
         """End the watches and close the channels."""

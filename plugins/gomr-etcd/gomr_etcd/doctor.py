@@ -14,16 +14,17 @@ ROUND_TRIP_WARNING_SECONDS = 0.1
 WRITE_WARNING_SECONDS = 0.25  # a write waits for a sync of a majority's disks; etcd itself warns from 0.1 s on
 MEASURED = 10
 HISTORY_REVISIONS_MAX = 1_000_000  # some 500 MB of a job's claims and commits: far more than minutes of them
-PROBE_KEY = b"/gomr/v1/doctor-probe"
+PROBE_KEY = "doctor-probe"  # in the namespace, where a role need not reach further
 
 
-def findings(calls: Calls) -> Iterator[Finding]:
-    """Yield the findings, a few for each member and then those of the cluster."""
+def findings(calls: Calls, prefix: str) -> Iterator[Finding]:
+    """Yield the findings, a few for each member and then those of the cluster; `prefix` is the namespace's."""
+    probe = f"{prefix}{PROBE_KEY}".encode()
     for endpoint in calls.endpoints:
         yield from _member(endpoint, calls.at(endpoint))
     for check in (_latency, _compaction):
         try:
-            yield check(calls)
+            yield check(calls, probe)
         except CoordinatorError as error:
             yield Finding("etcd", FAILURE, str(error))
 
@@ -49,17 +50,17 @@ def _member(endpoint: str, member: Calls) -> Iterator[Finding]:
         yield Finding(name, OK, f"version {status.version}, {size} in use")
 
 
-def _latency(calls: Calls) -> Finding:
+def _latency(calls: Calls, probe: bytes) -> Finding:
     """Time reads, which cross the network, and writes, which wait for disks."""
     reads, writes = [], []
     for _ in range(MEASURED):
         started = time.monotonic()
-        calls.ask("KV", "Range", rpc.RangeRequest(key=PROBE_KEY), CALL_SECONDS_MAX)
+        calls.ask("KV", "Range", rpc.RangeRequest(key=probe), CALL_SECONDS_MAX)
         read = time.monotonic()
-        calls.ask("KV", "Put", rpc.PutRequest(key=PROBE_KEY, value=b""), CALL_SECONDS_MAX)
+        calls.ask("KV", "Put", rpc.PutRequest(key=probe, value=b""), CALL_SECONDS_MAX)
         reads.append(read - started)
         writes.append(time.monotonic() - read)
-    calls.ask("KV", "DeleteRange", rpc.DeleteRangeRequest(key=PROBE_KEY), CALL_SECONDS_MAX)
+    calls.ask("KV", "DeleteRange", rpc.DeleteRangeRequest(key=probe), CALL_SECONDS_MAX)
     read, write = sorted(reads)[MEASURED // 2], sorted(writes)[MEASURED // 2]
     slow = read > ROUND_TRIP_WARNING_SECONDS or write > WRITE_WARNING_SECONDS
     text = f"median of {MEASURED}: a read {read * 1000:.1f} ms, a write with its disk sync {write * 1000:.1f} ms"
@@ -77,11 +78,11 @@ def _alarm(kinds: set[int]) -> str:
     return f"it has raised an alarm: {sorted(kinds)}; see `etcdctl alarm list`"
 
 
-def _compaction(calls: Calls) -> Finding:
+def _compaction(calls: Calls, probe: bytes) -> Finding:
     """See how many revisions are kept: etcd does not say whether it compacts by itself."""
     name = "etcd auto-compaction"
-    latest = calls.ask("KV", "Range", rpc.RangeRequest(key=PROBE_KEY), CALL_SECONDS_MAX).header.revision
-    compacted = _compacted_revision(calls)
+    latest = calls.ask("KV", "Range", rpc.RangeRequest(key=probe), CALL_SECONDS_MAX).header.revision
+    compacted = _compacted_revision(calls, probe)
     kept = f"{latest - compacted} revisions are kept"
     if compacted and latest - compacted < HISTORY_REVISIONS_MAX:
         return Finding(name, OK, f"{kept}, older ones are compacted")
@@ -94,10 +95,10 @@ def _compaction(calls: Calls) -> Finding:
     )
 
 
-def _compacted_revision(calls: Calls) -> int:
+def _compacted_revision(calls: Calls, probe: bytes) -> int:
     """Return the revision up to which history is gone: a watch of an older one is told; 0 for none."""
     channel, metadata, translated = calls.channel()
-    create = rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=PROBE_KEY, start_revision=1))
+    create = rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=probe, start_revision=1))
     stream = rpc.WatchStub(channel).Watch(iter([create]), metadata=metadata, timeout=CALL_SECONDS_MAX)
     try:
         for reply in stream:
