@@ -5,26 +5,27 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from gomr.errors import DefinitionRefused, GomrError, NotFoundError, UsageError
 from gomr.executables import describe, environment, file_digest
 from gomr.job.main import platform_tag, python_tag
+from gomr.requirements import Requirements, of_file, of_job_file, without_logins
 
 PEX_SECONDS_MAX = 900.0  # to resolve and fetch dependencies over a slow network
 CACHE_BUILDS_MAX = 50  # a build without dependencies takes 1.2 MB
-PEP_723 = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # the expression of PEP 723
+SAID_CHARACTERS_MAX = 2000  # of what PEX says where it fails
 RUNTIME = Path(__file__).parent
 
 
@@ -56,21 +57,21 @@ def build(
     """
     sources = _sources(job_file, include)
     output = output or Path(f"{job_file.stem}.pex")
-    wanted = _requirements(job_file, requirements)
+    needed = of_job_file(job_file) if requirements is None else of_file(requirements)
     with tempfile.TemporaryDirectory(prefix="gomr-build-") as folder:
         stage = Path(folder) / "stage"
         _stage(sources, job_file.stem, stage)
         if not pure:
             _stage_native(stage)
         _make_uniform(stage)
-        lock = _lock(job_file, wanted, Path(folder)) if wanted else None
+        lock = _lock(job_file, needed, Path(folder)) if needed.wanted else None
         cached = cache_dir / "builds" / f"{_cache_key(stage, lock)}.pex"
         is_cached = cached.is_file()
         if not is_cached:
-            if not wanted:
+            if not needed.wanted:
                 _check(stage, job_file)
             built = Path(folder) / "built.pex"
-            _run_pex(stage, lock, wanted, built)
+            _run_pex(stage, lock, needed, built)
             cached.parent.mkdir(parents=True, exist_ok=True)
             _place(built, cached)
             _evict(cached.parent)
@@ -114,13 +115,19 @@ def _sources(job_file: Path, include: tuple[Path, ...]) -> dict[str, Path]:
 
 
 def _siblings(path: Path, folder: Path) -> Iterator[Path]:
-    """Yield the modules and packages beside the job file that `path` imports."""
+    """Yield the modules and packages beside the job file that `path` imports, as Python would find them."""
     for name in _imported(path):
-        top = name.split(".")[0]
-        if (folder / f"{top}.py").is_file():
-            yield folder / f"{top}.py"
-        elif (folder / top / "__init__.py").is_file():
-            yield folder / top
+        place = folder
+        for part in name.split("."):
+            place /= part
+            if (place / "__init__.py").is_file():
+                yield place
+                break
+            if place.with_name(f"{part}.py").is_file():
+                yield place.with_name(f"{part}.py")
+                break
+            if not place.is_dir():  # else a package without __init__.py (PEP 420): what is imported of it
+                break
 
 
 def _imported(path: Path) -> list[str]:
@@ -136,28 +143,8 @@ def _imported(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
     return names
-
-
-def _requirements(job_file: Path, requirements: Path | None) -> list[str]:
-    """Return the requirements of a job, sorted. Raises UsageError for a damaged PEP 723 block."""
-    if requirements is not None:
-        if not requirements.is_file():
-            raise NotFoundError(f"{requirements}: no such requirements file")
-        lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in requirements.read_text().splitlines())
-        return sorted(line for line in lines if line)
-    found = PEP_723.search(job_file.read_text(encoding="utf-8"))
-    if found is None:
-        return []
-    content = "".join(line[2:] if line.startswith("# ") else line[1:] for line in found["content"].splitlines(True))
-    try:
-        block = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{job_file.name}: the `# /// script` block is not TOML: {error}") from None
-    return sorted(
-        str(item) for item in block.get("dependencies", []) if not re.match(r"gomr\s*([<>=!~;\[]|$)", str(item))
-    )
 
 
 def _stage(sources: dict[str, Path], module: str, stage: Path) -> None:
@@ -207,35 +194,45 @@ def _quoted(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def _lock(job_file: Path, wanted: list[str], folder: Path) -> Path:
+def _lock(job_file: Path, needed: Requirements, folder: Path) -> Path:
     """Return the lock file beside the job; it is made where it is missing or made for other requirements."""
     lock = job_file.with_suffix(".lock")
     if lock.is_file():
         try:
-            if json.loads(lock.read_bytes()).get("gomr_requirements") == wanted:
-                return lock
+            facts = json.loads(lock.read_bytes())
         except ValueError:
             raise UsageError(f"{lock}: not a lock file of gomr; delete it to lock anew") from None
+        if facts.get("gomr_requirements") == needed.key:
+            _check_hashes(lock, facts, needed)
+            return lock
     made = folder / "made.lock"
-    command = [
-        sys.executable,
-        "-m",
-        "pex.cli",
-        "lock",
-        "create",
-        "--style",
-        "strict",
-        "-o",
-        str(made),
-        *wanted,
-    ]
-    _run(command, "cannot lock the dependencies")
-    facts = json.loads(made.read_bytes())
-    lock.write_text(json.dumps({"gomr_requirements": wanted, **facts}, indent=1, sort_keys=True) + "\n")
+    command = [sys.executable, "-m", "pex.cli", "lock", "create", "--style", "strict", "--use-pip-config"]
+    command += ["-o", str(made)]
+    if needed.constraints:
+        constraints = folder / "constraints.txt"
+        constraints.write_text("".join(f"{line}\n" for line in needed.constraints))
+        command += ["--constraints", str(constraints)]
+    _run([*command, *sorted(needed.wanted)], needed, "cannot lock the dependencies")
+    facts = json.loads(without_logins(made.read_text()))
+    _check_hashes(lock, facts, needed)
+    lock.write_text(json.dumps({"gomr_requirements": needed.key, **facts}, indent=1, sort_keys=True) + "\n")
     return lock
 
 
-def _run_pex(stage: Path, lock: Path | None, wanted: list[str], output: Path) -> None:
+def _check_hashes(lock: Path, facts: dict[str, Any], needed: Requirements) -> None:
+    """Raise UsageError where a lock has a file that the requirements' hashes do not allow."""
+    for resolve in facts.get("locked_resolves", []):
+        for locked in resolve.get("locked_requirements", []):
+            allowed = needed.hashes.get(canonicalize_name(locked["project_name"]))
+            for artifact in locked.get("artifacts", []) if allowed else []:
+                if artifact["hash"] not in (allowed or ()):
+                    raise UsageError(
+                        f"{locked['project_name']} {locked['version']} has the SHA-256 {artifact['hash']}, which "
+                        f"none of its --hash options says; mend them, or delete {lock} to lock anew"
+                    )
+
+
+def _run_pex(stage: Path, lock: Path | None, needed: Requirements, output: Path) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     command = [sys.executable, "-m", "pex", "-D", str(stage), "--venv", "--sh-boot", "-o", str(output)]
     # An isolated interpreter (-I) would not hear of its hash seed. All its environment is what gomr gives it anyway.
@@ -246,13 +243,12 @@ def _run_pex(stage: Path, lock: Path | None, wanted: list[str], output: Path) ->
         facts.pop("gomr_requirements")
         plain = output.with_suffix(".lock")
         plain.write_text(json.dumps(facts))
-        command += ["--lock", str(plain), *wanted]
-    _run(command, "PEX cannot build the executable")
+        command += ["--lock", str(plain), "--use-pip-config", *sorted(needed.wanted)]
+    _run(command, needed, "PEX cannot build the executable")
 
 
-def _run(command: list[str], problem: str) -> None:
-    # PEX would write its cache folder, where a variable names one, into the executable.
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PEX_", "XDG_"))}
+def _run(command: list[str], needed: Requirements, problem: str) -> None:
+    variables = needed.variables(os.environ)
     try:
         done = subprocess.run(
             command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=PEX_SECONDS_MAX, check=False
@@ -260,7 +256,8 @@ def _run(command: list[str], problem: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise GomrError(f"{problem}: it took more than {PEX_SECONDS_MAX:g} s") from error
     if done.returncode != 0:
-        raise GomrError(f"{problem}:\n{done.stderr.decode('utf-8', 'replace').strip()[-2000:]}")
+        said = without_logins(done.stderr.decode("utf-8", "replace").strip()[-SAID_CHARACTERS_MAX:])
+        raise GomrError(f"{problem}:\n{said}")
 
 
 def _cache_key(stage: Path, lock: Path | None) -> str:
