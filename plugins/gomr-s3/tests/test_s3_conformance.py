@@ -28,7 +28,6 @@ class TestS3(StorageConformance):
 class TestOddS3(TestS3):
     """Behind the manners that gomr-s3 gets along with by itself, all at once."""
 
-    large_bytes = 12 * 2**20
     many_objects = 1001
 
     @pytest.fixture
