@@ -13,7 +13,7 @@ from gomr.job.definition import JobDefinition
 from gomr.job.errors import UserError, error_facts
 from gomr.scheduling.history import record_sentence
 from tests.conftest import Gomr
-from tests.planes import as_list, core, failure, job_of
+from tests.planes import as_list, core, failure, job_of, run
 
 __all__ = ["core"]
 
@@ -85,6 +85,22 @@ def test_a_value_that_cannot_travel_is_blamed_on_its_record(
     assert why in facts["message"]
     assert "yield plain values" in facts["message"]
     assert (facts["record"], facts["record_number"], facts["kind"], facts["final"]) == ("'0'", 1, "job", True)
+
+
+@pytest.mark.parametrize("around", [lambda value: [value], lambda value: {"a": (value,)}])
+def test_whatever_came_before_and_whatever_is_around_it(core: ModuleType | None, around: Any) -> None:
+    facts = facts_of(failure(mapping([1], {"a": 1}, around(Vain(1, "text"))), core))
+    assert (facts["record"], facts["record_number"]) == ("'0'", 1)
+    assert facts["message"].startswith("mapper: the value ")
+
+
+def test_numbers_that_come_in_a_mapping_are_summed_or_blamed_like_others(core: ModuleType | None) -> None:
+    def mapper(line: str) -> dict[str, Any]:
+        return {"a": "x", "b": "y"} if line == "0" else {"a": 1, "b": 2}
+
+    job = dataclasses.replace(job_of([], [], reducer=gomr.total, combiner=gomr.total), mapper=mapper)
+    with pytest.raises(UserError, match=r"gomr.total cannot take the values 'x' and 1 of key 'a' together"):
+        run(job, 2, 1, [core], core)
 
 
 def test_a_value_that_is_not_made_again_is_the_jobs_and_names_the_key(core: ModuleType | None) -> None:

@@ -7,6 +7,7 @@ from collections import Counter, namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -339,3 +340,43 @@ def test_numpys_numbers_come_out_as_pythons(
 def test_jobs_import_no_numpy_for_it() -> None:
     code = "import sys, gomr.job.map_task, gomr.job.reduce_task, gomr.job.task; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("output_format", ["text", "json"])
+@pytest.mark.parametrize(("like", "plain"), [(Number.THREE, 3), (Point(1, 2), (1, 2)), (Colour.RED, "red")])
+def test_a_key_of_a_result_is_the_plain_key_it_stands_for_too(
+    core: ModuleType | None, like: Any, plain: Any, output_format: str
+) -> None:
+    def result_of(key: Any) -> list[str]:
+        def reducer(_key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+            yield key, sum(values)
+
+        return lines(job_of([("a", 1)], reducer=reducer, output_format=output_format), core)
+
+    assert result_of(like) == result_of(plain)
+
+
+@pytest.mark.parametrize("key", [numpy.datetime64("2024-01-01", "ns"), numpy.timedelta64(5, "ns")])
+def test_times_of_numpy_are_no_numbers(core: ModuleType | None, key: Any) -> None:
+    assert "keys are None, bool, int" in str(failure(job_of([(key, 1)], reducer=as_list), core).cause)
+
+
+def test_an_array_is_no_text_for_its_text_leaves_out_most_of_it(core: ModuleType | None) -> None:
+    def reducer(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+        yield key, numpy.arange(sum(values))
+
+    assert "yield array.tolist()" in str(failure(job_of([("a", 2000)], reducer=reducer), core).cause)
+
+
+def halves(key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    yield key, sum(map(Fraction, values), Fraction(0))
+
+
+@pytest.mark.parametrize("budget", [1, 300, 2 * 1024 * 1024])
+def test_a_combiner_may_make_of_numbers_what_is_none(
+    core: ModuleType | None, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gomr.job.map_task.SPILL_BYTES_MIN", budget)
+    pairs = [(key, number) for number in range(5) for key in "ab"]
+    job = job_of(pairs, pairs, reducer=halves, combiner=halves)
+    assert lines(job, core, 2) == ["a\tFraction(20, 1)", "b\tFraction(20, 1)"]

@@ -68,7 +68,10 @@ class Grouper:
         else:
             for key, value in found.items():
                 if key in groups:
-                    groups[key] = groups[key] + value if adds else fold(groups[key], value)
+                    try:
+                        groups[key] = groups[key] + value if adds else fold(groups[key], value)
+                    except Exception as error:
+                        raise self._cannot_fold(key, groups[key], value, error) from error
                 else:
                     groups[key] = value
         new = len(groups) - before
@@ -253,12 +256,14 @@ class Grouper:
 
     def _combine(self) -> None:
         assert self._combiner is not None
-        groups, emptied = self._groups, []
+        groups, emptied, made_packed = self._groups, [], False
         for key, values in groups.items():
             if len(values) > 1:
                 groups[key] = after = combined(self._combiner, key, values, has_packed=self._has_packed)
+                made_packed = made_packed or list in map(type, after)
                 if not after:
                     emptied.append(key)
+        self._has_packed |= made_packed
         for key in emptied:  # a combiner that yields nothing takes the key away
             del groups[key]
 

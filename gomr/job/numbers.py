@@ -9,9 +9,10 @@ _CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
 def number_of(value: Any) -> bool | int | float | None:
     """Return the Python number that a NumPy scalar equals; None for anything else."""
     numpy: Any = sys.modules.get("numpy")
-    scalar: type[Any] | tuple[()] = getattr(numpy, "generic", ())
-    if not isinstance(value, scalar):
+    if numpy is None or not isinstance(value, getattr(numpy, "generic", ())):
         return None
+    if isinstance(value, numpy.timedelta64) or not isinstance(value, (numpy.number, numpy.bool_)):
+        return None  # a span of time is an integer to NumPy, of a unit that its number does not tell
     number = value.item()
     return number if type(number) in (bool, int, float) else None  # a long double's is a long double
 

@@ -7,12 +7,13 @@ UTF-8 text as `\\uXXXX`; `parse_text` turns a line back. `json`: `{"key": ..., "
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
 from typing import Any, BinaryIO, Self
 
 from gomr.job.errors import DefinitionError, PairError, shown
-from gomr.job.keys import Key
+from gomr.job.keys import Key, plain_key
 from gomr.job.numbers import number_of, with_numbers
 from gomr.job.pairs import SHOWN_CHARACTERS_MAX, as_pair
 from gomr.job.values import PLAIN
@@ -34,7 +35,7 @@ Formatter = Callable[[Key, Any], bytes]
 def text_line(key: Key, value: Any) -> bytes:
     """Return the line of a pair in the `text` format, with its newline. Raises PairError for what has no text."""
     try:
-        key_text = key if type(key) is str else _text(key)
+        key_text = key if type(key) is str else _text(_plain(key))
         if _NEEDS_ESCAPE.search(key_text):
             key_text = _escaped(key_text)
         value_text = _escaped(_text(value))
@@ -159,7 +160,7 @@ def parse_text(line: bytes) -> tuple[str, str]:
 def json_line(key: Key, value: Any) -> bytes:
     """Return the line of a pair in the `json` format. Raises PairError for what JSON cannot say."""
     try:
-        pair = {"key": with_numbers(key), "value": with_numbers(value)}
+        pair = {"key": with_numbers(_plain(key)), "value": with_numbers(value)}
         text = json.dumps(pair, default=_json_default, allow_nan=False)
     except Exception as error:
         raise _unwritten("json", key, value, error) from error
@@ -197,13 +198,24 @@ def _text(value: Any) -> str:
     return repr(value)
 
 
+def _plain(key: Key) -> Key:
+    """Return the plain key that a key of a derived class stands for, as it does on its way to a reducer."""
+    try:
+        return plain_key(key)
+    except PairError:  # a result may have other keys, such as dates
+        return key
+
+
 def _check_has_text(value: Any) -> None:
-    """Raise TypeError for what is read only once, and for what has an address in memory as its text."""
+    """Raise TypeError for what is read only once, and for what has no text that says it whole."""
     kind = type(value)
-    if kind in (tuple, list, set, frozenset):
+    numpy: Any = sys.modules.get("numpy")
+    if isinstance(value, getattr(numpy, "ndarray", ())):
+        raise TypeError("the text of an array leaves out its middle; yield array.tolist()")
+    if isinstance(value, (tuple, list, set, frozenset)):
         for part in value:
             _check_has_text(part)
-    elif kind is dict:
+    elif isinstance(value, dict):
         for part in (*value, *value.values()):
             _check_has_text(part)
     elif isinstance(value, _NO_TEXT):

@@ -17,6 +17,8 @@ from gomr.job.numbers import number_of
 PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 _PLAIN_OR_TUPLE = PLAIN | {tuple}
 _PICKLE_PROTOCOL = 5
+_NAMES_A_CLASS = b"\x93"  # pickle's STACK_GLOBAL: where it is not, there is nothing but plain values and containers
+_CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
 _UNCHANGING = frozenset(
     {
         *(("datetime", name) for name in ("date", "datetime", "time", "timedelta")),
@@ -41,8 +43,9 @@ def packed(value: Any, function: str) -> Any:
         raise PairError(f"{function}: a value is {_named(kind)}, which can be read only once; yield list(...) of it")
     try:
         data = pickle.dumps(value, _PICKLE_PROTOCOL)
-        if kind not in _tried:  # its class may refuse to be made again: better known now than in a reducer
-            pickle.loads(data)  # noqa: S301 - written a line above
+        if _NAMES_A_CLASS in data and (kind not in _tried or kind in _CONTAINERS):
+            # A class may refuse to be made again: better known now than in a reducer.
+            pickle.loads(data)  # noqa: S301 - written above
             _tried.add(kind)
     except Exception as error:
         raise PairError(

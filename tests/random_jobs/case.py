@@ -7,6 +7,7 @@ import random
 from collections import namedtuple
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy
@@ -64,7 +65,7 @@ class Case:
         count = dice.randint(1, LINES_MAX)
         self.pairs = [[self._pair() for _ in range(dice.randint(0, 5))] for _ in range(count)]
         self.reducer, self.combiner = self._functions()
-        speaks_json = self.shape == "numbers" and float("inf") not in self.keys
+        speaks_json = self.reducer is not exact and self.shape == "numbers" and float("inf") not in self.keys
         self.output_format = dice.choice(("text", "json")) if speaks_json else "text"
         self.is_generator = dice.random() < 0.6
         self.edits_later = dice.random() < 0.5
@@ -134,7 +135,9 @@ class Case:
     def _functions(self) -> tuple[Any, Any]:
         if self.shape == "numbers":
             known = self.dice.choice(KNOWN)
-            return self.dice.choice(((known, known), (known, None), (summed, summed), (summed, None), (counted, None)))
+            return self.dice.choice(
+                ((known, known), (known, None), (summed, summed), (summed, None), (counted, None), (exact, exact))
+            )
         if self.shape == "lists":
             return self.dice.choice(((joined, joined), (joined, None), (edited, None), (seen, None)))
         return self.dice.choice(((edited, None), (seen, None), (counted, None), (some, None)))
@@ -153,6 +156,12 @@ def by_text(key: Any, partitions: int) -> int:
 def summed(key: Any, values: Iterable[Any]) -> Iterator[Pair]:
     """Reduce and combine to a sum."""
     yield key, sum(value.item() if isinstance(value, numpy.generic) else value for value in values)
+
+
+def exact(key: Any, values: Iterable[Any]) -> Iterator[Pair]:
+    """Reduce and combine to a sum of a type that is not plain."""
+    numbers = (value.item() if isinstance(value, numpy.generic) else value for value in values)
+    yield key, sum(map(Fraction, numbers), Fraction(0))
 
 
 def counted(key: Any, values: Iterable[Any]) -> Iterator[Pair]:
