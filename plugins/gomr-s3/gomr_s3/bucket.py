@@ -42,10 +42,11 @@ class Bucket:
 
         It is a SHA-256. To a server that refuses the header of one, it is an MD5 from then on.
         """
+        chosen = self.checksums  # another thread may learn better meanwhile
         try:
-            self.call("put_object", key, Body=body, **_digest(body, self.checksums), **arguments)
+            self.call("put_object", key, Body=body, **_digest(body, chosen), **arguments)
         except StorageError as error:
-            if self.checksums != AUTO or code_of(error) not in NOT_SPOKEN:
+            if chosen != AUTO or code_of(error) not in NOT_SPOKEN:
                 raise
             self.call("put_object", key, Body=body, **_digest(body, MD5), **arguments)
             self.checksums = MD5
