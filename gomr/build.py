@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from gomr.errors import DefinitionRefused, GomrError, NotFoundError, UsageError
 from gomr.executables import describe, environment, file_digest
 from gomr.job.main import platform_tag, python_tag
-from gomr.requirements import Requirements, of_file, of_job_file, without_logins
+from gomr.requirements import Requirements, facts_without_logins, of_file, of_job_file, without_logins
 
 PEX_SECONDS_MAX = 900.0  # to resolve and fetch dependencies over a slow network
 CACHE_BUILDS_MAX = 50  # a build without dependencies takes 1.2 MB
@@ -213,7 +213,7 @@ def _lock(job_file: Path, needed: Requirements, folder: Path) -> Path:
         constraints.write_text("".join(f"{line}\n" for line in needed.constraints))
         command += ["--constraints", str(constraints)]
     _run([*command, *sorted(needed.wanted)], needed, "cannot lock the dependencies")
-    facts = json.loads(without_logins(made.read_text()))
+    facts = facts_without_logins(json.loads(made.read_bytes()))
     _check_hashes(lock, facts, needed)
     lock.write_text(json.dumps({"gomr_requirements": needed.key, **facts}, indent=1, sort_keys=True) + "\n")
     return lock
@@ -256,7 +256,7 @@ def _run(command: list[str], needed: Requirements, problem: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise GomrError(f"{problem}: it took more than {PEX_SECONDS_MAX:g} s") from error
     if done.returncode != 0:
-        said = without_logins(done.stderr.decode("utf-8", "replace").strip()[-SAID_CHARACTERS_MAX:])
+        said = without_logins(done.stderr.decode("utf-8", "replace").strip())[-SAID_CHARACTERS_MAX:]
         raise GomrError(f"{problem}:\n{said}")
 
 

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -21,7 +22,8 @@ from gomr.errors import NotFoundError, UsageError
 
 PEP_723 = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # the expression of PEP 723
 COMMENT = re.compile(r"(^|\s)#.*$")
-LOGIN = re.compile(r"(?<=://)[^/\s@\"']+@")
+# All up to the last "@" before the host's end: a password may hold an "@" or a quote. A path makes one slash of two.
+LOGIN = re.compile(r"(?<=:/)(/?)[^/\s]*@")
 PATH = re.compile(r"[./~]|git\+|https?:|\S+\.(whl|zip|tar\.gz)$")  # what stands for a requirement in pip's files alone
 FILES_MAX = 100  # of one job, by -r and -c: a file that names itself has no end
 # Options of a file, and pip's own environment variables for the same: those of indexes, and no others.
@@ -63,7 +65,16 @@ class Requirements:
 
 def without_logins(text: str) -> str:
     """Return `text` with no user and password in any URL of it."""
-    return LOGIN.sub("***@", text)
+    return LOGIN.sub(r"\1***@", text)
+
+
+def facts_without_logins(facts: Any) -> Any:
+    """Return JSON data with no user and password in any URL of it: text by text, so that none runs into the next."""
+    if isinstance(facts, dict):
+        return {name: facts_without_logins(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [facts_without_logins(value) for value in facts]
+    return without_logins(facts) if isinstance(facts, str) else facts
 
 
 def of_file(path: Path) -> Requirements:
@@ -147,6 +158,8 @@ class _Reader:
         value = value if has_value else " ".join(words[1:])
         value = os.path.expandvars(value)
         if option in FILE_OPTIONS:
+            if "://" in value:
+                raise UsageError(f"{where}: {without_logins(line)}: gomr reads files of this machine; fetch it first")
             self.read(path.parent / value, FILE_OPTIONS[option])
         elif option in INDEX_OPTIONS:
             if option in ("-f", "--find-links") and "://" not in value:
@@ -155,7 +168,7 @@ class _Reader:
         elif option in ("-e", "--editable"):
             raise UsageError(f"{where}: an executable holds no editable install; name a wheel's folder by --find-links")
         else:
-            raise UsageError(f"{where}: gomr does not know {option}; leave it out")
+            raise UsageError(f"{where}: gomr does not know {without_logins(option)}; leave it out")
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -181,7 +194,9 @@ def _add(found: Requirements, line: str, where: str) -> None:
     for option in options:
         name, _, value = option.partition("=")
         if name != "--hash" or not value.startswith("sha256:"):
-            raise UsageError(f"{where}: gomr does not know {option}; of a requirement it takes --hash=sha256:...")
+            raise UsageError(
+                f"{where}: gomr does not know {without_logins(option)}; of a requirement it takes --hash=sha256:..."
+            )
         found.hashes.setdefault(canonicalize_name(requirement.name), set()).add(value.removeprefix("sha256:").strip())
     if canonicalize_name(requirement.name) != "gomr":  # it is in every executable
         found.wanted.append(words.strip())

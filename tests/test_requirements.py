@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gomr.errors import NotFoundError, UsageError
-from gomr.requirements import of_file, of_job_file
+from gomr.requirements import facts_without_logins, of_file, of_job_file, without_logins
 from tests.conftest import Gomr
 
 JOB = "import colours\n\n\ndef mapper(line):\n    yield line, colours.RED\n"
@@ -102,6 +102,11 @@ def test_no_password_is_in_a_lock(gomr: Gomr, project: Path) -> None:
 
 
 REFUSED = {
+    "-ihttps://user:secret-word@example.org/simple": "gomr does not know -ihttps://***@example.org/simple",
+    "mine --index-url=https://user:secret-word@example.org/simple": "gomr does not know --index-url=https://***@",
+    "-r https://user:secret-word@example.org/r.txt": "-r https://***@example.org/r.txt: gomr reads files of this",
+    "-c https://user:secret-word@example.org/c.txt": "fetch it first",
+    "mine @ https://user:p@'secret-word@example.org/mine.whl": "https://***@example.org",
     "-e ./mine": "an executable holds no editable install",
     "./mine": "a path or URL needs a name",
     "mine-1.0-py3-none-any.whl": "a path or URL needs a name",
@@ -124,6 +129,20 @@ def test_what_is_not_taken_is_refused_with_its_line(tmp_path: Path, line: str, s
     assert str(refused.value).startswith(f"{path}:3: ")
     assert said in str(refused.value)
     assert "secret-word" not in str(refused.value)
+
+
+LOGINS = ("user:secret-word", "user:p@secret-word", "user:'secret-word", 'user:"secret-word', "secret-word")
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_no_login_is_left_in_a_text(login: str) -> None:
+    assert without_logins(f"no answer of https://{login}@example.org/a@b twice") == (
+        "no answer of https://***@example.org/a@b twice"
+    )
+    assert without_logins(f"folder/https:/{login}@example.org/r.txt") == "folder/https:/***@example.org/r.txt"
+    facts = {"urls": [f"https://{login}@example.org", "https://example.org"], "by": "a@b", "size": 1}
+    shown = {**facts, "urls": ["https://***@example.org", "https://example.org"]}
+    assert facts_without_logins(facts) == shown
 
 
 def test_files_that_are_not_there_not_text_or_without_end_are_named(tmp_path: Path) -> None:
